@@ -1,0 +1,174 @@
+"""Reads and checks the deployment files: one YAML file per RenkuLab deployment."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from renku_metrics.errors import ConfigurationError
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*(:\d+)?")
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def _web_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be a web address such as https://renkulab.io")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("must hold no user, password, query or fragment")
+    return value.rstrip("/")
+
+
+def _audit_log(value: str) -> str:
+    if "://" in value and not re.match(r"s3://[^/]+", value):
+        raise ValueError("must be s3://bucket/prefix or a directory")
+    return value
+
+
+def _domain(value: str) -> str:
+    if not DOMAIN.fullmatch(value):
+        raise ValueError(f"{value!r} is no domain such as renkulab.io")
+    return value
+
+
+class Secret:
+    """The name of an environment variable; its value is looked up when it is used and never kept."""
+
+    def __init__(self, variable: str) -> None:
+        self.variable = variable
+
+    def reveal(self) -> str:
+        """The secret itself. Raises ConfigurationError when the variable is not set."""
+        value = os.environ.get(self.variable, "")
+        if not value:
+            raise ConfigurationError(f"environment variable {self.variable} is not set")
+        return value
+
+    @property
+    def is_set(self) -> bool:
+        return bool(os.environ.get(self.variable))
+
+    def __repr__(self) -> str:
+        return f"${{{self.variable}}}"
+
+
+def _secret(value: Any) -> Secret:
+    match = VARIABLE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        # The value itself stays out of the message: it may be a secret.
+        raise ValueError("must name an environment variable as ${NAME}; a secret does not belong in this file")
+    return Secret(match[1])
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+SecretReference = Annotated[Any, AfterValidator(_secret)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class GitLab(_Section):
+    url: WebAddress
+    token: SecretReference
+    concurrency: int = Field(default=8, ge=1, le=64)
+
+
+class Keycloak(_Section):
+    url: WebAddress
+    realm: str = Field(default="Renku", min_length=1)
+    client_id: str = Field(min_length=1)
+    client_secret: SecretReference
+
+
+class Amalthea(_Section):
+    audit_log: Annotated[str, Field(min_length=1), AfterValidator(_audit_log)]
+    endpoint_url: WebAddress | None = None
+
+
+class Deployment(_Section):
+    """One RenkuLab deployment, as its file describes it."""
+
+    name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
+    title: str = Field(min_length=1)
+    start: dt.date
+    domains: tuple[Annotated[str, AfterValidator(_domain)], ...] = ()
+    gitlab: GitLab | None = None
+    keycloak: Keycloak | None = None
+    amalthea: Amalthea | None = None
+
+
+def read_deployment(path: Path) -> Deployment:
+    """The deployment a file describes.
+
+    Raises ConfigurationError, one line per fault with the file and the key.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise ConfigurationError(f"{path}: is not valid YAML{where}") from None
+    if not isinstance(content, Mapping):
+        raise ConfigurationError(f"{path}: must hold keys and values, beginning with name:")
+    try:
+        deployment = Deployment.model_validate(dict(content))
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_lines(path, error))) from None
+    if deployment.name != path.stem:
+        raise ConfigurationError(f"{path}: name: is {deployment.name}, so the file must be {deployment.name}.yaml")
+    return deployment
+
+
+def read_deployments(folder: Path) -> dict[str, Deployment]:
+    """Every deployment of the folder by name, sorted.
+
+    Files that begin with an underscore or a dot are left out. Raises ConfigurationError with every fault of
+    every file, or when there is no file at all.
+    """
+    if not folder.is_dir():
+        raise ConfigurationError(f"{folder}: there is no such folder; set RENKU_METRICS_DEPLOYMENTS")
+    found: dict[str, Deployment] = {}
+    faults: list[str] = []
+    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+        if path.name.startswith(("_", ".")):
+            continue
+        try:
+            deployment = read_deployment(path)
+        except ConfigurationError as error:
+            faults.append(str(error))
+            continue
+        if deployment.name in found:
+            faults.append(f"{path}: name: {deployment.name} is described by another file too")
+        found[deployment.name] = deployment
+    if faults:
+        raise ConfigurationError("\n".join(faults))
+    if not found:
+        raise ConfigurationError(f"{folder}: holds no deployment file; copy _template.yaml to <name>.yaml")
+    return dict(sorted(found.items()))
+
+
+def _lines(path: Path, error: ValidationError) -> list[str]:
+    lines = []
+    for fault in error.errors(include_input=False, include_url=False, include_context=False):
+        key = ".".join(str(part) for part in fault["loc"]) or "file"
+        message = {
+            "extra_forbidden": "is not a known key",
+            "missing": "is missing",
+        }.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+        if key == "name" and fault["type"] == "string_pattern_mismatch":
+            message = "must be lower case letters, digits and hyphens, such as renkulab-io"
+        lines.append(f"{path}: {key}: {message}")
+    return lines

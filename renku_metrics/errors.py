@@ -1,0 +1,17 @@
+"""The errors a person meets: one clear line that says where, what, and what to do."""
+
+
+class RenkuMetricsError(Exception):
+    """A failure that its message explains; no traceback is needed to act on it."""
+
+
+class ConfigurationError(RenkuMetricsError):
+    """A deployment file or an environment variable is missing or wrong."""
+
+
+class SourceError(RenkuMetricsError):
+    """A source refused, or could not be understood; the pull stopped there."""
+
+
+class StoreError(RenkuMetricsError):
+    """The store cannot be read or written."""

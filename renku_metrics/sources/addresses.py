@@ -1,0 +1,71 @@
+"""Email addresses, as they are kept: keyed hashes, and what kind of address it was."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+AddressKind = Literal["personal", "noreply", "bot", "shared"]
+
+# Addresses that tools put in when nobody set one; many people share them.
+SHARED_ADDRESSES = frozenset(
+    f"{local}@{domain}"
+    for local in ("you", "your", "your.name", "your.email", "youremail", "user", "name", "email", "me")
+    for domain in ("example.com", "example.org", "email.com", "domain.com")
+)
+NOREPLY = re.compile(r"(?P<id>\d+)-[^@]*@users\.noreply\.(?P<host>[^@]+)")
+# GitLab's project and group access tokens: project_12_bot_1a2b@noreply.<host>
+ACCESS_TOKEN = re.compile(r"(project|group)_\d+_bot[^@]*@")
+
+
+@dataclass(frozen=True)
+class Address:
+    """What is kept of an email address."""
+
+    hash: str
+    kind: AddressKind
+    gitlab_user_id: int | None = None
+
+
+class AddressBook:
+    """Turns clear email addresses of one deployment into what may be kept of them."""
+
+    def __init__(self, hash_key: bytes, noreply_hosts: Iterable[str]) -> None:
+        self._hash_key = hash_key
+        self._noreply_hosts = frozenset(host.lower() for host in noreply_hosts)
+
+    def hash(self, text: str) -> str:
+        """HMAC-SHA-256 of the text, trimmed and lower case, as 64 hexadecimal digits."""
+        return self.keyed_hash(_normal(text))
+
+    def keyed_hash(self, text: str) -> str:
+        """HMAC-SHA-256 of the text as it is, as 64 hexadecimal digits."""
+        return hmac.new(self._hash_key, text.encode(), hashlib.sha256).hexdigest()
+
+    def read(self, address: str | None) -> Address:
+        """Hash and kind of an author's address; the GitLab user id where a noreply address names it."""
+        clear = _normal(address or "")
+        hashed = self.keyed_hash(clear)
+        noreply = NOREPLY.fullmatch(clear)
+        if noreply and noreply["host"] in self._noreply_hosts:
+            return Address(hashed, "noreply", int(noreply["id"]))
+        if "[bot]" in clear or ACCESS_TOKEN.match(clear):
+            return Address(hashed, "bot")
+        return Address(hashed, "shared" if is_shared(clear) else "personal")
+
+
+def is_shared(clear: str) -> bool:
+    """Whether the trimmed lower-case address is empty, a tool's default, or otherwise nobody's own."""
+    local, at, domain = clear.rpartition("@")
+    # localhost and a container's host name (root@1f2e3d4c5b6a) have no dot.
+    nobody = not at or not local or "." not in domain or domain == "localhost.localdomain"
+    return nobody or local == "jovyan" or clear in SHARED_ADDRESSES
+
+
+def _normal(address: str) -> str:
+    return unicodedata.normalize("NFC", address).strip().lower()
