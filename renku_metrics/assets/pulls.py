@@ -1,0 +1,197 @@
+"""Brings one source of one deployment up to date in the store. Knows sources and store, nothing of Dagster."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import orjson
+import pandas as pd
+
+from renku_metrics import environment
+from renku_metrics.deployments import Deployment
+from renku_metrics.errors import ConfigurationError
+from renku_metrics.metrics import coverage
+from renku_metrics.object_storage import open_storage
+from renku_metrics.periods import Span, midnight
+from renku_metrics.sources.addresses import AddressBook
+from renku_metrics.sources.amalthea import FilesRead, pull_sessions
+from renku_metrics.sources.gitlab import GitLabSource
+from renku_metrics.sources.gitlab_state import GitLabState
+from renku_metrics.sources.keycloak import KeycloakSource, LoginsState
+from renku_metrics.store.store import Partition, Store, partitions_of
+from renku_metrics.tables import (
+    RAW_AMALTHEA_SESSIONS,
+    RAW_GITLAB_COMMITS,
+    RAW_GITLAB_PROJECTS,
+    RAW_GITLAB_PUSHES,
+    RAW_GITLAB_USERS,
+    RAW_KEYCLOAK_LOGINS,
+    RAW_KEYCLOAK_USERS,
+    Table,
+)
+
+Say = Callable[[str], None]
+SourceName = Literal["gitlab", "keycloak", "amalthea"]
+
+
+# A table and one of its partitions.
+Place = tuple[str, Partition]
+
+
+class Pull:
+    """One source of one deployment about to be pulled into one store.
+
+    What a pull changes is remembered in the store as unreported until Dagster knows of it, so that a pull killed
+    half way leaves no change that nobody counts.
+    """
+
+    def __init__(self, deployment: Deployment, source: SourceName, store: Store, now: dt.datetime, say: Say) -> None:
+        self.deployment = deployment
+        self.store = store
+        self.now = now
+        self.say = say
+        self.facts: dict[str, Any] = {}
+        self._source = source
+        self._unreported: set[Place] = set()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Holds the deployment's source: of two pulls at once, one would undo what the other stored."""
+        with self.store.storage.alone(f"state/locks/{self.deployment.name}-{self._source}"):
+            self._unreported = self._read_unreported()
+            yield
+
+    def unreported(self, table: Table) -> list[Partition]:
+        """The partitions of the table that changed since Dagster was last told."""
+        return sorted(partition for name, partition in self._unreported if name == table.name)
+
+    def reported(self, places: Iterable[Place]) -> None:
+        """Dagster knows of these partitions now."""
+        with self.alone():
+            self._write_unreported(self._unreported - set(places))
+
+    def gitlab_projects(self) -> None:
+        if self.deployment.gitlab:
+            self._merge((RAW_GITLAB_PROJECTS, self._gitlab().pull_projects(self.now)))
+
+    def gitlab_users(self) -> None:
+        if self.deployment.gitlab:
+            stored = self.store.read_if_there(RAW_GITLAB_USERS, [(self.deployment.name,)])
+            self._merge((RAW_GITLAB_USERS, self._gitlab().pull_users(stored, self.now)))
+
+    def gitlab_history(self, with_pushes: bool) -> None:
+        """Commits and, where asked for, push events; with the rows of the projects they are in."""
+        if not self.deployment.gitlab:
+            return
+        state = GitLabState.from_json(self._remembered())
+        source = self._gitlab()
+        for batch in source.pull_commits(state, self.now, with_pushes=with_pushes):
+            self._merge(
+                (RAW_GITLAB_PROJECTS, batch.projects),
+                (RAW_GITLAB_PUSHES, batch.pushes),
+                (RAW_GITLAB_COMMITS, batch.commits),
+            )
+            # Heads move only after the commits they stand for are safely in the table.
+            self._remember(batch.state.to_json())
+            self.say(f"{self.deployment.name}: gitlab: {batch.progress}")
+        self.facts = source.summary.facts()
+        if source.summary.complete:
+            self._cover("commits", [Span(midnight(self.deployment.start), source.summary.started_at)])
+
+    def keycloak_users(self) -> None:
+        if self.deployment.keycloak:
+            source = KeycloakSource(self.deployment, self._addresses())
+            self._merge((RAW_KEYCLOAK_USERS, source.pull_users(self.now)))
+
+    def keycloak_logins(self) -> None:
+        if self.deployment.keycloak:
+            state = LoginsState.from_json(self._remembered())
+            logins = KeycloakSource(self.deployment, self._addresses()).pull_logins(state, self.now)
+            self._merge((RAW_KEYCLOAK_LOGINS, logins.rows))
+            self._cover("logins", [logins.seen] if logins.seen else [])
+            self._remember(logins.state.to_json())
+            self.facts = {"notes": "; ".join(logins.notes)}
+
+    def amalthea_sessions(self) -> None:
+        if amalthea := self.deployment.amalthea:
+            state = FilesRead.from_json(self._remembered())
+            storage = open_storage(amalthea.audit_log, amalthea.endpoint_url)
+            read = 0
+            for batch in pull_sessions(storage, self.deployment, state, self.now):
+                self._merge((RAW_AMALTHEA_SESSIONS, batch.rows))
+                self._cover("sessions", batch.state.spans())
+                self._remember(batch.state.to_json())
+                read += batch.files_read
+                self.say(f"{self.deployment.name}: amalthea: {read} files read, {batch.files_left} left")
+                for note in batch.notes:
+                    self.say(f"{self.deployment.name}: amalthea: {note}")
+
+    def _merge(self, *pulled: tuple[Table, pd.DataFrame]) -> None:
+        touched = {(table.name, place) for table, rows in pulled for place in partitions_of(table, rows)}
+        before = self._unreported
+        if not touched <= before:
+            self._write_unreported(before | touched)
+        changed = {
+            (table.name, partition)
+            for table, rows in pulled
+            for partition, stored in self.store.merge(table, rows).items()
+            if stored.changed
+        }
+        if self._unreported != before | changed:
+            self._write_unreported(before | changed)
+
+    def _gitlab(self) -> GitLabSource:
+        return GitLabSource(self.deployment, self._addresses())
+
+    def _addresses(self) -> AddressBook:
+        book = AddressBook(environment.hash_key(), noreply_hosts(self.deployment))
+        # Hashes of another key would link to nobody; so the store knows the key it was begun with.
+        fingerprint = book.keyed_hash("renku-metrics").encode()
+        known = self.store.read_state("hash_key_fingerprint")
+        if known is None:
+            self.store.write_state("hash_key_fingerprint", fingerprint)
+        elif known != fingerprint:
+            raise ConfigurationError(
+                f"RENKU_METRICS_HASH_KEY is not the key that the store {self.store.storage.address()} was begun with"
+            )
+        return book
+
+    def _cover(self, kind: str, seen: list[Span]) -> None:
+        name = coverage_state(self.deployment.name, kind)
+        spans = coverage.from_json(orjson.loads(self.store.read_state(name) or b"[]"))
+        for span in seen:
+            spans = coverage.add(spans, span)
+        self.store.write_state(name, orjson.dumps(coverage.to_json(spans)))
+
+    def _remembered(self) -> bytes | None:
+        return self.store.read_state(f"{self._source}/deployment={self.deployment.name}/state.json")
+
+    def _remember(self, content: bytes) -> None:
+        self.store.write_state(f"{self._source}/deployment={self.deployment.name}/state.json", content)
+
+    @property
+    def _unreported_state(self) -> str:
+        return f"{self._source}/deployment={self.deployment.name}/unreported.json"
+
+    def _read_unreported(self) -> set[Place]:
+        content = self.store.read_state(self._unreported_state)
+        return {(table, tuple(partition)) for table, partition in orjson.loads(content or b"[]")}
+
+    def _write_unreported(self, places: set[Place]) -> None:
+        self.store.write_state(self._unreported_state, orjson.dumps(sorted(places)))
+        self._unreported = places
+
+
+def coverage_state(deployment: str, kind: str) -> str:
+    """Where the store remembers what was covered of the deployment's logins, commits or sessions."""
+    return f"coverage/deployment={deployment}/{kind}.json"
+
+
+def noreply_hosts(deployment: Deployment) -> list[str]:
+    """The hosts of this deployment's private commit addresses."""
+    host = urlsplit(deployment.gitlab.url).hostname if deployment.gitlab else None
+    return [*deployment.domains, *([host] if host else [])]

@@ -1,0 +1,105 @@
+"""The raw tables: pulls of the sources, per deployment and per deployment and day.
+
+Asking for a day means: bring this deployment up to date, then that day's file stands. Every other partition a
+pull changed on the way is reported to Dagster as materialized too.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import dagster as dg
+
+from renku_metrics import partitions
+from renku_metrics.assets.per_deployment import Materialized, each_deployment, materialized
+from renku_metrics.assets.pulls import Pull, SourceName
+from renku_metrics.assets.resources import CentralStore
+from renku_metrics.assets.specifications import ONE_RUN, specification
+from renku_metrics.deployments import Deployment
+from renku_metrics.store.store import Partition, Store
+from renku_metrics.tables import (
+    RAW_AMALTHEA_SESSIONS,
+    RAW_GITLAB_COMMITS,
+    RAW_GITLAB_PROJECTS,
+    RAW_GITLAB_PUSHES,
+    RAW_GITLAB_USERS,
+    RAW_KEYCLOAK_LOGINS,
+    RAW_KEYCLOAK_USERS,
+    RAW_TABLES,
+    Table,
+)
+
+GROUP = "raw"
+Results = Iterator[dg.MaterializeResult[None]]
+# Pulls one thing into the store.
+Bring = Callable[[Pull], None]
+
+
+def raw_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -> list[dg.AssetsDefinition]:
+    """One asset per raw table."""
+
+    def run(
+        context: dg.AssetExecutionContext, store: Store, source: SourceName, bring: Bring, tables: Sequence[Table]
+    ) -> Results:
+        def pull_of(name: str) -> Pull:
+            return Pull(deployments[name], source, store, dt.datetime.now(dt.UTC), context.log.info)
+
+        def work(name: str, days: list[str]) -> Iterator[Materialized]:
+            pull = pull_of(name)
+            asked: list[Partition] = [(name, day) for day in days] or [(name,)]
+            try:
+                with pull.alone():
+                    bring(pull)
+            finally:
+                # Also of a pull that failed on its way: what it stored stays and must be counted.
+                for table in RAW_TABLES:
+                    changed = [place for place in pull.unreported(table) if grid.holds(place, pull.now)]
+                    yield from materialized(store, table, store.ensure(table, changed))
+            for table in tables:
+                yield from materialized(store, table, store.ensure(table, asked), {asked[-1]: pull.facts})
+
+        def recorded(name: str, done: list[Materialized]) -> None:
+            pull_of(name).reported((item.asset, tuple(item.key.split("|"))) for item in done)
+
+        yield from each_deployment(context, work, recorded)
+
+    def asset(table: Table, source: SourceName, grain: dg.PartitionsDefinition, bring: Bring) -> dg.AssetsDefinition:
+        @dg.asset(
+            name=table.name,
+            partitions_def=grain,
+            backfill_policy=ONE_RUN,
+            **specification(table, GROUP, {source}),
+        )
+        def pulled_table(context: dg.AssetExecutionContext, central_store: CentralStore) -> Results:
+            yield from run(context, central_store.open(), source, bring, [table])
+
+        return pulled_table
+
+    # One pull brings both, since it is push events that tell who pushed a commit.
+    @dg.multi_asset(
+        name="raw_gitlab_history",
+        specs=[
+            dg.AssetSpec(RAW_GITLAB_PUSHES.name, **specification(RAW_GITLAB_PUSHES, GROUP, {"gitlab"})),
+            dg.AssetSpec(
+                RAW_GITLAB_COMMITS.name,
+                deps=[RAW_GITLAB_PUSHES.name],
+                **specification(RAW_GITLAB_COMMITS, GROUP, {"gitlab"}),
+            ),
+        ],
+        partitions_def=grid.by_day,
+        backfill_policy=ONE_RUN,
+        can_subset=True,
+    )
+    def raw_gitlab_history(context: dg.AssetExecutionContext, central_store: CentralStore) -> Results:
+        selected = {asset.to_user_string() for asset in context.selected_asset_keys}
+        tables = [table for table in (RAW_GITLAB_PUSHES, RAW_GITLAB_COMMITS) if table.name in selected]
+        with_pushes = RAW_GITLAB_PUSHES in tables
+        yield from run(context, central_store.open(), "gitlab", lambda pull: pull.gitlab_history(with_pushes), tables)
+
+    return [
+        asset(RAW_GITLAB_PROJECTS, "gitlab", grid.by_deployment, Pull.gitlab_projects),
+        asset(RAW_GITLAB_USERS, "gitlab", grid.by_deployment, Pull.gitlab_users),
+        raw_gitlab_history,
+        asset(RAW_KEYCLOAK_USERS, "keycloak", grid.by_deployment, Pull.keycloak_users),
+        asset(RAW_KEYCLOAK_LOGINS, "keycloak", grid.by_day, Pull.keycloak_logins),
+        asset(RAW_AMALTHEA_SESSIONS, "amalthea", grid.by_day, Pull.amalthea_sessions),
+    ]

@@ -1,0 +1,55 @@
+"""What the assets of a table have in common in Dagster: schema, description, owners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypedDict
+
+import dagster as dg
+import pyarrow as pa
+
+from renku_metrics.tables import Table
+
+OWNERS = ["team:renku"]
+# A run may hold years of days: one pass per deployment, not one run a day.
+ONE_RUN = dg.BackfillPolicy.single_run()
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """The table's columns as Dagster's UI shows them."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column.name,
+                type=_type_name(column.type),
+                description=column.description,
+                constraints=dg.TableColumnConstraints(nullable=not column.required),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+class Specification(TypedDict):
+    """The arguments of ``dg.asset`` and ``dg.AssetSpec`` that follow from a table."""
+
+    description: str
+    metadata: dict[str, Any]
+    group_name: str
+    owners: list[str]
+    kinds: set[str]
+
+
+def specification(table: Table, group: str, kinds: Iterable[str] = ()) -> Specification:
+    """The arguments of ``dg.asset`` and ``dg.AssetSpec`` that follow from the table."""
+    return {
+        "description": table.description,
+        "metadata": {"dagster/column_schema": column_schema(table)},
+        "group_name": group,
+        "owners": OWNERS,
+        "kinds": {*kinds, "parquet"},
+    }
+
+
+def _type_name(kind: pa.DataType) -> str:
+    return "timestamp (UTC, ms)" if pa.types.is_timestamp(kind) else str(kind)

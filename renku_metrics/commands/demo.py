@@ -1,0 +1,104 @@
+"""``renku-metrics demo``: two simulated deployments on loopback, pulled through Dagster into a local store."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shlex
+import time
+from pathlib import Path
+
+import click
+import dagster as dg
+
+from renku_metrics import environment
+from renku_metrics.commands.show import show
+from renku_metrics.errors import RenkuMetricsError
+from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
+from renku_metrics.periods import ONE_DAY, Period
+
+WEEKS = 10
+METRICS = [metric.key for metric in (ACTIVE_USERS, *CORE_ACTIONS)]
+# What is materialized together, in this order.
+STEPS = {
+    "projects": ["raw_gitlab_projects"],
+    "users": ["raw_gitlab_users", "raw_keycloak_users"],
+    "commits and pushes": ["raw_gitlab_commits", "raw_gitlab_pushes"],
+    "logins": ["raw_keycloak_logins"],
+    "sessions": ["raw_amalthea_sessions"],
+    "events": ["events"],
+    "user days": ["user_days"],
+    "weekly numbers": [f"{key}_weekly" for key in METRICS],
+    "monthly numbers": [f"{key}_monthly" for key in METRICS],
+    "published": ["published"],
+}
+
+
+def run_demo() -> None:
+    """Pulls ten weeks of each deployment, prints what is published and says how to open it in Dagster.
+
+    Everything it writes is below ``data/demo/`` of the project. Raises RenkuMetricsError when a run fails.
+    """
+    from renku_metrics_tests.renkulab.demo import simulated_deployments
+
+    begun = time.monotonic()
+    this_week = Period.of("week", dt.datetime.now(dt.UTC).date()).start
+    first_day = this_week - 7 * WEEKS * ONE_DAY
+    # One folder a week: the simulated weeks move on with the calendar.
+    folder = environment.PROJECT / "data" / "demo" / this_week.isoformat()
+    variables = _prepare(folder)
+    click.echo(f"Two simulated RenkuLab deployments with {WEEKS} weeks of activity are starting on loopback …")
+    with simulated_deployments(folder / "deployments", folder / "audit_logs", first_day, this_week) as secrets:
+        os.environ.update(variables | secrets)
+        _materialize_everything()
+    click.echo(f"\nDone in {time.monotonic() - begun:.0f} s. In {folder / 'store' / 'published'} stands:\n")
+    show(weeks=WEEKS, months=6, deployments=())
+    click.echo("To open the same in Dagster (assets, partitions, runs, metadata):\n")
+    click.echo("  export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items()))
+    click.echo(f"  {shlex.quote(str(environment.PROJECT / '.venv' / 'bin' / 'dagster'))} dev")
+
+
+def _prepare(folder: Path) -> dict[str, str]:
+    for name in ("dagster", "deployments", "audit_logs"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    settings = (environment.PROJECT / "dagster.yaml").read_text(encoding="utf-8")
+    (folder / "dagster" / "dagster.yaml").write_text(settings, encoding="utf-8")
+    return {
+        "DAGSTER_HOME": str(folder / "dagster"),
+        "RENKU_METRICS_DEPLOYMENTS": str(folder / "deployments"),
+        "RENKU_METRICS_STORE": str(folder / "store"),
+        # It protects simulated people only.
+        "RENKU_METRICS_HASH_KEY": "demo",
+    }
+
+
+def _materialize_everything() -> None:
+    from renku_metrics.definitions import defs
+    from renku_metrics.partitions import everything
+
+    assets = [asset for asset in defs.assets or [] if isinstance(asset, dg.AssetsDefinition)]
+    with dg.DagsterInstance.get() as instance:
+        for what, names in STEPS.items():
+            begun = time.monotonic()
+            click.echo(f"  {what:<24}", nl=False)
+            selection = dg.AssetSelection.assets(*names)
+            grain = defs.resolve_assets_def(names[0]).partitions_def
+            result = dg.materialize(
+                assets,
+                selection=selection,
+                instance=instance,
+                resources=defs.resources,
+                tags=everything(grain) if grain else None,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                raise_on_error=False,
+            )
+            if not result.success:
+                failures = [event.event_specific_data for event in result.get_step_failure_events()]
+                raise RenkuMetricsError(f"the demo's {what} failed: {failures}")
+            rows = sum(_rows(event.materialization) for event in result.get_asset_materialization_events())
+            click.echo(f"{rows:>9,} rows {time.monotonic() - begun:6.1f} s")
+
+
+def _rows(materialization: dg.AssetMaterialization) -> int:
+    counts = (materialization.metadata.get(f"dagster/{name}") for name in ("partition_row_count", "row_count"))
+    return sum(count.value for count in counts if isinstance(count, dg.IntMetadataValue))

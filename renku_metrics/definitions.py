@@ -1,0 +1,46 @@
+"""The Dagster code location of Renku Metrics: gathers, decides nothing."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+# Mappings between the dimensions of partitions and run policies are beta in Dagster 1.13.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+from renku_metrics import automation, environment  # noqa: E402
+from renku_metrics.assets.events import event_assets  # noqa: E402
+from renku_metrics.assets.metrics import metric_assets  # noqa: E402
+from renku_metrics.assets.published import published_asset  # noqa: E402
+from renku_metrics.assets.raw import raw_assets  # noqa: E402
+from renku_metrics.assets.resources import CentralStore  # noqa: E402
+from renku_metrics.deployments import Deployment, read_deployments  # noqa: E402
+from renku_metrics.metrics.definition import CoreAction  # noqa: E402
+from renku_metrics.metrics.dictionary import CORE_ACTIONS  # noqa: E402
+from renku_metrics.partitions import Grid  # noqa: E402
+
+
+def build_definitions(
+    deployments: Mapping[str, Deployment], store_address: str, core_actions: Sequence[CoreAction] = CORE_ACTIONS
+) -> dg.Definitions:
+    """Every asset, schedule and sensor for the deployments, on the store at the address."""
+    grid = Grid.of(deployments.values())
+    assets = [
+        *raw_assets(deployments, grid),
+        *event_assets(deployments, grid),
+        *metric_assets(deployments, grid, core_actions),
+        published_asset(deployments, core_actions),
+    ]
+    return dg.Definitions(
+        assets=automation.automated(assets),
+        schedules=automation.schedules(list(deployments)),
+        sensors=[automation.sensor()],
+        resources={"central_store": CentralStore(address=store_address)},
+        # The steps of a run go one after the other anyway; one process starts faster and takes half the memory.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions(read_deployments(environment.deployments_folder()), environment.store_address())

@@ -1,0 +1,120 @@
+"""Which rows of the raw tables are no event of their own, and why. Source: facts, sections 1.1, 2.2 and 4."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+# Reasons in the order in which they are asked; a row is dropped for the first that holds.
+AUTOSAVE = "autosave of a session"
+BOT = "commit by a bot"
+MIGRATED_WORKFLOW = "migrated workflow"
+UNKNOWN_PROJECT = "project is not known"
+IMPORTED_HISTORY = "imported history"
+OTHER_PROJECT = "same commit in another project"
+COUNTED_ON_ANOTHER_DAY = "session line that counts on another day"
+DUPLICATE_LINE = "session line that stands twice"
+NO_START_OR_RESUME = "session line that is no start or resume"
+REASONS = (
+    AUTOSAVE,
+    BOT,
+    MIGRATED_WORKFLOW,
+    UNKNOWN_PROJECT,
+    IMPORTED_HISTORY,
+    OTHER_PROJECT,
+    COUNTED_ON_ANOTHER_DAY,
+    DUPLICATE_LINE,
+    NO_START_OR_RESUME,
+)
+
+# The value of renku_helper for the one-per-workflow commits of `renku migrate`.
+MIGRATED_WORKFLOW_HELPER = "migrated workflow"
+
+
+@dataclass(frozen=True)
+class CleanCommits:
+    """``commits``: one row per commit, in its project. ``copies``: its rows in every project old enough for it.
+
+    ``dropped``: the reason for each row left out of ``commits``.
+    """
+
+    commits: pd.DataFrame
+    copies: pd.DataFrame
+    dropped: pd.Series
+
+
+def clean_commits(commits: pd.DataFrame, projects: pd.DataFrame) -> CleanCommits:
+    """One row per commit that is somebody's work, in the oldest project that is not younger than the commit.
+
+    Takes frames of RAW_GITLAB_COMMITS and RAW_GITLAB_PROJECTS. Copies of a commit are told by their sha within a
+    day: a commit has one date, whatever project holds it. Times are compared in whole seconds, as git keeps them.
+    """
+    known = projects.set_index("project_id")["created_at"]
+    created_at = known.reindex(commits["project_id"]).set_axis(commits.index)
+    reason = pd.Series(None, index=commits.index, dtype=object)
+    tests = {
+        AUTOSAVE: commits["autosave"].astype(bool),
+        BOT: commits["author_address_kind"].eq("bot"),
+        MIGRATED_WORKFLOW: commits["renku_helper"].eq(MIGRATED_WORKFLOW_HELPER).fillna(value=False),
+        UNKNOWN_PROJECT: created_at.isna(),
+    }
+    for why, holds in tests.items():
+        reason[reason.isna() & holds.astype(bool)] = why
+
+    commit = commits.groupby(["event_day", "sha"], sort=False).ngroup()
+    old_enough = reason.isna() & (created_at.dt.floor("s") <= commits["dated_at"].dt.floor("s"))
+    places = pd.DataFrame({"commit": commit, "created_at": created_at, "project_id": commits["project_id"]})[old_enough]
+    chosen = places.sort_values(["created_at", "project_id"]).drop_duplicates("commit").index.sort_values()
+
+    held = commit.isin(commit[chosen])
+    reason[reason.isna() & ~held] = IMPORTED_HISTORY
+    reason[reason.isna() & ~reason.index.isin(chosen)] = OTHER_PROJECT
+    return CleanCommits(commits.loc[chosen], commits[old_enough], reason.dropna())
+
+
+@dataclass(frozen=True)
+class CleanSessions:
+    """Rows of RAW_AMALTHEA_SESSIONS with user and project filled from the session's other lines of the day.
+
+    ``started``: one per session. ``resumed``: one per session and time. ``dropped``: the reason for each row that
+    is in neither. ``twice``: the rows that are in both and so make two events.
+    """
+
+    started: pd.DataFrame
+    resumed: pd.DataFrame
+    dropped: pd.Series
+
+    @property
+    def twice(self) -> pd.DataFrame:
+        return self.started[self.started.index.isin(self.resumed.index)]
+
+
+def clean_sessions(sessions: pd.DataFrame) -> CleanSessions:
+    """The rows that start or resume a session.
+
+    A session starts once, at its creation, whichever of its lines is left to say so; of several users or projects
+    that its lines name, the first counts.
+    """
+    session = ["event_day", "namespace", "session_uid"]
+    lines = sessions.sort_values([*session, "changed_at", "old_status", "status", "keycloak_id"])
+    for column in ("keycloak_id", "gitlab_project_id", "renku_project_id"):
+        first = lines.groupby(session, dropna=False, sort=False)[column].transform("first")
+        lines[column] = lines[column].fillna(first)
+
+    changed_today = _day(lines["changed_at"]) == lines["event_day"]
+    resumes = lines["old_status"].eq("hibernated") & lines["status"].isin(["starting", "running"])
+    created_today = lines[_day(lines["created_at"]) == lines["event_day"]]
+    # Of a session whose first lines were lost, a resume may be all that is left of its start.
+    started = created_today.loc[resumes[created_today.index].sort_values(kind="stable").index].drop_duplicates(session)
+    resumed = lines[resumes & changed_today].drop_duplicates([*session, "changed_at"])
+
+    reason = pd.Series(NO_START_OR_RESUME, index=lines.index, dtype=object)
+    reason[resumes] = DUPLICATE_LINE
+    reason[~changed_today] = COUNTED_ON_ANOTHER_DAY
+    return CleanSessions(started, resumed, reason.drop(started.index.union(resumed.index)))
+
+
+def _day(times: pd.Series) -> pd.Series:
+    days: pd.Series = times.dt.strftime("%Y-%m-%d")
+    return days

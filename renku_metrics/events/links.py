@@ -1,0 +1,89 @@
+"""Who is who on one deployment: GitLab users, Keycloak users, and the addresses that commits carry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+
+KEYCLOAK_ID = "keycloak_id"
+# The rules that link a commit to a user, in their order: the first that holds decides.
+COMMIT_RULES = ("noreply", "gitlab_address", "keycloak_address", "push", "address_hash")
+
+
+class Identities:
+    """The users of one deployment, from the frames of RAW_GITLAB_USERS and RAW_KEYCLOAK_USERS.
+
+    The result depends neither on the order of the rows nor on the order in which users were learned. An address
+    of several users links to none of them. Disabled and deleted users count like any other.
+    """
+
+    def __init__(self, gitlab_users: pd.DataFrame, keycloak_users: pd.DataFrame) -> None:
+        in_gitlab = _holders(gitlab_users, "gitlab_user_id")
+        in_keycloak = _holders(keycloak_users, "keycloak_id")
+        self._gitlab_addresses = _sole_holders(in_gitlab).astype("Int64")
+        self._keycloak_addresses = _sole_holders(in_keycloak[~in_keycloak["address"].isin(in_gitlab["address"])])
+        self._bots = gitlab_users.loc[gitlab_users["bot"].astype(bool), "gitlab_user_id"]
+        users = gitlab_users.set_index("gitlab_user_id")["keycloak_id"].astype(object)
+        by_address = _keycloak_users_by_address(self._gitlab_addresses, in_keycloak)
+        self._users = users.fillna(by_address.reindex(users.index)).dropna()
+
+    def of_gitlab_users(self, ids: pd.Series) -> pd.Series:
+        """The user id of each GitLab user: the Keycloak id where it can be known, else ``gitlab:<id>``."""
+        unknown = "gitlab:" + ids.astype("str")
+        return ids.map(self._users).astype(object).fillna(unknown.astype(object))
+
+    def link_commits(self, commits: pd.DataFrame, copies: pd.DataFrame) -> pd.DataFrame:
+        """``user_id``, ``user_link`` (a rule of COMMIT_RULES) and ``bot`` for each commit, on the same index.
+
+        ``copies`` are the rows of the same commits in every project that is not younger than they are: all their
+        pushes have to agree. Both are frames of RAW_GITLAB_COMMITS. A commit with a shared address that no push
+        explains has no user.
+        """
+        owners = _own_addresses(commits).map(self._gitlab_addresses).astype("Int64")
+        linked = pd.DataFrame({"user_id": None, "user_link": None}, index=commits.index, dtype=object)
+        rules: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
+            "noreply": lambda left: self.of_gitlab_users(left["author_gitlab_id"]),
+            "gitlab_address": lambda left: self.of_gitlab_users(owners[left.index]),
+            "keycloak_address": lambda left: _own_addresses(left).map(self._keycloak_addresses),
+            "push": lambda left: self.of_gitlab_users(self._pushers(left, copies)),
+            "address_hash": lambda left: "email:" + _own_addresses(left),
+        }
+        for rule in COMMIT_RULES:
+            found = rules[rule](commits[linked["user_id"].isna()]).dropna()
+            linked.loc[found.index, "user_id"] = found.astype(object)
+            linked.loc[found.index, "user_link"] = rule
+        linked["bot"] = commits["author_gitlab_id"].fillna(owners).isin(self._bots)
+        return linked
+
+    def _pushers(self, commits: pd.DataFrame, copies: pd.DataFrame) -> pd.Series:
+        # A merge may push somebody else's commit into another project: two pushers explain nothing.
+        of_one_address = copies["push_addresses"].eq(1).fillna(value=False)
+        pushes = copies[of_one_address & copies["pusher_id"].notna() & ~copies["pusher_id"].isin(self._bots)]
+        pushers = pushes[["event_day", "sha", "pusher_id"]].drop_duplicates()
+        pushers = pushers[~pushers.duplicated(["event_day", "sha"], keep=False)]
+        found = commits[["event_day", "sha"]].merge(pushers, on=["event_day", "sha"], how="left")
+        return found["pusher_id"].set_axis(commits.index).astype("Int64")
+
+
+def _own_addresses(commits: pd.DataFrame) -> pd.Series:
+    """The address hash of each author; missing where the address is nobody's own."""
+    return commits["author_address_hash"].where(commits["author_address_kind"].ne("shared"))
+
+
+def _holders(users: pd.DataFrame, user: str) -> pd.DataFrame:
+    """Each ``address`` with each ``holder`` of it, once."""
+    held = users[["address_hashes", user]].explode("address_hashes").dropna().drop_duplicates()
+    return held.set_axis(["address", "holder"], axis="columns")
+
+
+def _sole_holders(holders: pd.DataFrame) -> pd.Series:
+    """The holder of each address that has only one."""
+    return holders[~holders["address"].duplicated(keep=False)].set_index("address")["holder"]
+
+
+def _keycloak_users_by_address(gitlab_addresses: pd.Series, in_keycloak: pd.DataFrame) -> pd.Series:
+    """The Keycloak id of each GitLab user who shares an address with exactly one Keycloak user."""
+    gitlab = gitlab_addresses.rename("gitlab_user_id").reset_index()
+    pairs = gitlab.merge(in_keycloak, on="address")[["gitlab_user_id", "holder"]].drop_duplicates()
+    return pairs[~pairs["gitlab_user_id"].duplicated(keep=False)].set_index("gitlab_user_id")["holder"]

@@ -1,0 +1,175 @@
+"""The union: all raw tables of one deployment, cleaned and linked, as one table of events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from renku_metrics.events.classification import classify
+from renku_metrics.events.cleaning import BOT, REASONS, clean_commits, clean_sessions
+from renku_metrics.events.links import COMMIT_RULES, KEYCLOAK_ID, Identities
+from renku_metrics.tables import EVENTS
+
+NOBODY = "nobody"
+NONE = pd.Series([], dtype=object)
+
+
+@dataclass(frozen=True)
+class RawFrames:
+    """The raw tables of one deployment: projects and users whole, the others for any set of whole days."""
+
+    deployment: str
+    projects: pd.DataFrame
+    gitlab_users: pd.DataFrame
+    keycloak_users: pd.DataFrame
+    commits: pd.DataFrame
+    logins: pd.DataFrame
+    sessions: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class EventsBuilt:
+    """Events of some days, and what became of every raw row.
+
+    Each raw row of a day (commits, logins, sessions) is the origin of one event or ``dropped`` for one reason;
+    ``derived`` events come on top, from rows that are the origin of another one (a commit that created a dataset,
+    a resume that is all that is left of a start). ``account`` has the columns ``rows``, ``derived`` and each
+    reason, and one row per ``event_day`` that has any.
+    """
+
+    events: pd.DataFrame
+    account: pd.DataFrame
+
+    @property
+    def rows(self) -> int:
+        return int(self.account["rows"].sum())
+
+    @property
+    def derived(self) -> int:
+        return int(self.account["derived"].sum())
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """How many rows each reason dropped."""
+        return {reason: int(self.account[reason].sum()) for reason in REASONS}
+
+    @property
+    def linked(self) -> dict[str, int]:
+        """How many events each rule linked to a user, and how many are nobody's."""
+        counts = self.events["user_link"].fillna(NOBODY).value_counts()
+        return {rule: int(counts.get(rule, 0)) for rule in (KEYCLOAK_ID, *COMMIT_RULES, NOBODY)}
+
+    @property
+    def conserved(self) -> bool:
+        """Whether rows in = events out + dropped."""
+        return self.rows == len(self.events) - self.derived + sum(self.dropped.values())
+
+    def of_day(self, day: str) -> EventsBuilt:
+        """The same for one of the days."""
+        return EventsBuilt(self.events[self.events["event_day"] == day], self.account[self.account.index == day])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one raw table gives: ``derived`` are the days of its derived events, ``dropped`` as REASONS by row."""
+
+    raw: pd.DataFrame
+    events: pd.DataFrame
+    derived: pd.Series
+    dropped: pd.Series
+
+
+def build_events(raw: RawFrames) -> EventsBuilt:
+    """The events of the days given, as a frame of EVENTS, sorted by key.
+
+    The same rows whether days are built one by one or together, and in whatever order the raw rows come.
+    """
+    parts = [
+        _from_commits(
+            raw.commits.reset_index(drop=True), raw.projects, Identities(raw.gitlab_users, raw.keycloak_users)
+        ),
+        _from_logins(raw.logins.reset_index(drop=True)),
+        _from_sessions(raw.sessions.reset_index(drop=True)),
+    ]
+    found = [part.events for part in parts if len(part.events)]
+    together = pd.concat(found, ignore_index=True) if found else EVENTS.frame()
+    return EventsBuilt(EVENTS.conform(together.assign(deployment=raw.deployment)), _account(parts))
+
+
+def _account(parts: list[_Part]) -> pd.DataFrame:
+    days = pd.concat([part.raw["event_day"] for part in parts])
+    account = pd.DataFrame({"rows": days.value_counts()}).sort_index()
+    account["derived"] = pd.concat([part.derived for part in parts]).value_counts()
+    dropped = pd.concat([part.dropped.to_frame("reason").join(part.raw["event_day"]) for part in parts])
+    for reason in REASONS:
+        account[reason] = dropped.loc[dropped["reason"] == reason, "event_day"].value_counts()
+    return account.fillna(0).astype("int64").rename_axis("event_day")
+
+
+def _from_commits(raw: pd.DataFrame, projects: pd.DataFrame, identities: Identities) -> _Part:
+    clean = clean_commits(raw, projects)
+    links = identities.link_commits(clean.commits, clean.copies)
+    bots = links["bot"].astype(bool)
+    commits, links = clean.commits[~bots], links[~bots]
+    dropped = pd.concat([clean.dropped, pd.Series(BOT, index=clean.commits.index[bots], dtype=object)])
+    events = pd.DataFrame(
+        {
+            "event_type": "commit",
+            "occurred_at": commits["dated_at"],
+            "event_day": commits["event_day"],
+            "user_id": links["user_id"],
+            "user_link": links["user_link"],
+            "project_id": "gitlab:" + commits["project_id"].astype("str"),
+            "source": "gitlab",
+            "event_key": "commit:" + commits["sha"],
+        }
+    )
+    did = classify(commits).dropna()
+    derived = events.loc[did.index].assign(event_type=did, event_key=did + ":" + commits.loc[did.index, "sha"])
+    return _Part(raw, pd.concat([events, derived]), derived["event_day"], dropped)
+
+
+def _from_logins(logins: pd.DataFrame) -> _Part:
+    events = pd.DataFrame(
+        {
+            "event_type": "login",
+            "occurred_at": logins["occurred_at"],
+            "event_day": logins["event_day"],
+            "user_id": logins["keycloak_id"],
+            "user_link": _linked(logins["keycloak_id"]),
+            "project_id": None,
+            "source": "keycloak",
+            "event_key": "login:" + logins["login_key"],
+        }
+    )
+    return _Part(logins, events, NONE, NONE)
+
+
+def _from_sessions(sessions: pd.DataFrame) -> _Part:
+    clean = clean_sessions(sessions)
+    started = _session_events(clean.started, "session_started", clean.started["created_at"])
+    resumed = _session_events(clean.resumed, "session_resumed", clean.resumed["changed_at"])
+    milliseconds = clean.resumed["changed_at"].dt.as_unit("ms").astype("int64").astype("str")
+    resumed["event_key"] += "/" + milliseconds
+    return _Part(sessions, pd.concat([started, resumed]), clean.twice["event_day"], clean.dropped)
+
+
+def _session_events(lines: pd.DataFrame, event_type: str, occurred_at: pd.Series) -> pd.DataFrame:
+    gitlab_project = "gitlab:" + lines["gitlab_project_id"].astype("str")
+    return pd.DataFrame(
+        {
+            "event_type": event_type,
+            "occurred_at": occurred_at,
+            "event_day": lines["event_day"],
+            "user_id": lines["keycloak_id"],
+            "user_link": _linked(lines["keycloak_id"]),
+            "project_id": gitlab_project.fillna("renku:" + lines["renku_project_id"]),
+            "source": "amalthea",
+            "event_key": f"{event_type}:" + lines["namespace"].fillna("") + "/" + lines["session_uid"],
+        }
+    )
+
+
+def _linked(keycloak_ids: pd.Series) -> pd.Series:
+    return pd.Series(KEYCLOAK_ID, index=keycloak_ids.index, dtype=object).where(keycloak_ids.notna(), None)

@@ -1,0 +1,120 @@
+"""Counting people: distinct users by week or month, from USER_DAYS."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+
+from renku_metrics.metrics.definition import CoreAction
+from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
+from renku_metrics.periods import Period
+
+UNLINKED = "email:"
+
+# A table with the columns user_id and group, or the group of a deployment's user (None: in no group).
+Groups = pd.DataFrame | Callable[[str, str], str | None]
+
+
+def count_active_users(
+    user_days: pd.DataFrame, deployment: str, periods: Sequence[Period], computed_at: dt.datetime
+) -> pd.DataFrame:
+    """One row per period, in the columns of ``ACTIVE_USERS.table(kind)``; a period with nobody has a zero."""
+    users = _users(user_days, deployment, ACTIVE_USERS.event_types, periods)
+    unlinked = users[users["user_id"].str.startswith(UNLINKED)]
+    counts = {"users": _by_period(users, periods), "unlinked_users": _by_period(unlinked, periods)}
+    kind = periods[0].kind
+    return ACTIVE_USERS.table(kind).conform(_rows(deployment, periods, counts, ACTIVE_USERS.version, computed_at))
+
+
+def count_core_action(
+    action: CoreAction, user_days: pd.DataFrame, deployment: str, periods: Sequence[Period], computed_at: dt.datetime
+) -> pd.DataFrame:
+    """One row per period, in the columns of ``action.table(kind)``; a period with nobody has a zero."""
+    users = _users(user_days, deployment, action.event_types, periods)
+    counts = {"users": _by_period(users, periods)}
+    kind = periods[0].kind
+    return action.table(kind).conform(_rows(deployment, periods, counts, action.version, computed_at))
+
+
+def count_links(user_days: pd.DataFrame, deployment: str, periods: Sequence[Period]) -> pd.DataFrame:
+    """How many active users of each period each rule linked: ``period``, ``user_link``, ``users``.
+
+    A user whom several rules linked counts for each of them.
+    """
+    users = _users(user_days, deployment, ACTIVE_USERS.event_types, periods, ["user_link"])
+    counts = users.groupby(["period", "user_link"]).size().rename("users").reset_index()
+    labels = {period.start.isoformat(): period.label for period in periods}
+    return counts.assign(period=counts["period"].map(labels))
+
+
+def by_group(
+    user_days: pd.DataFrame,
+    groups: Groups,
+    periods: Sequence[Period],
+    core_actions: Sequence[CoreAction] = CORE_ACTIONS,
+) -> pd.DataFrame:
+    """The published numbers for groups of users, such as the people of an institution; for analysts.
+
+    ``user_days`` holds any deployments. ``groups`` is a frame with the columns ``user_id`` and ``group`` (and
+    ``deployment``, where user ids of several could meet), or a function of deployment and user id. A user in two
+    groups counts in both, one in none is left out; so groups do not add up.
+
+    One row per deployment, period, group with anybody active in it, and core action: ``deployment``, ``period``,
+    ``group``, ``core_action``, ``users``, ``active_users``, ``share``. Not published: small groups name people.
+    """
+    membership = _membership(user_days, groups)
+    on = [column for column in ("deployment", "user_id") if column in membership]
+    rows = []
+    for deployment, days in user_days.merge(membership, on=on).groupby("deployment"):
+        active = _users(days, str(deployment), ACTIVE_USERS.event_types, periods, ["group"])
+        active_users = active.groupby(["period", "group"]).size().rename("active_users")
+        for action in core_actions:
+            did = _users(days, str(deployment), action.event_types, periods, ["group"])
+            users = did.groupby(["period", "group"]).size().reindex(active_users.index, fill_value=0).rename("users")
+            counted = pd.concat([users, active_users], axis="columns").reset_index()
+            rows.append(counted.assign(deployment=deployment, core_action=action.key))
+    columns = ["deployment", "period", "group", "core_action", "users", "active_users"]
+    found = pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
+    labels = {period.start.isoformat(): period.label for period in periods}
+    found["period"] = found["period"].map(labels)
+    found["share"] = found["users"].astype("float64") / found["active_users"].astype("float64")
+    return found.sort_values(columns[:4], ignore_index=True)
+
+
+def _users(
+    user_days: pd.DataFrame,
+    deployment: str,
+    event_types: Sequence[str],
+    periods: Sequence[Period],
+    by: Sequence[str] = (),
+) -> pd.DataFrame:
+    """The distinct users of each ``period`` (its first day) who have an event of one of the types."""
+    period_of_day = {day.isoformat(): period.start.isoformat() for period in periods for day in period.days}
+    wanted = user_days[user_days["deployment"].eq(deployment) & user_days["event_type"].isin(event_types)]
+    period = wanted["event_day"].map(period_of_day)
+    return wanted[["user_id", *by]].assign(period=period).dropna(subset=["period"]).drop_duplicates()
+
+
+def _by_period(users: pd.DataFrame, periods: Sequence[Period]) -> list[int]:
+    counts = users["period"].value_counts()
+    return [int(counts.get(period.start.isoformat(), 0)) for period in periods]
+
+
+def _rows(
+    deployment: str, periods: Sequence[Period], counts: dict[str, list[int]], version: str, computed_at: dt.datetime
+) -> pd.DataFrame:
+    starts = [period.start.isoformat() for period in periods]
+    return pd.DataFrame({periods[0].kind: starts, **counts}).assign(
+        deployment=deployment, definition=version, computed_at=pd.Timestamp(computed_at).as_unit("ms")
+    )
+
+
+def _membership(user_days: pd.DataFrame, groups: Groups) -> pd.DataFrame:
+    if isinstance(groups, pd.DataFrame):
+        return groups.dropna(subset=["group"]).drop_duplicates()
+    users = user_days[["deployment", "user_id"]].drop_duplicates()
+    pairs = zip(users["deployment"], users["user_id"], strict=True)
+    group = pd.Series([groups(*pair) for pair in pairs], index=users.index, dtype=object)
+    return users.assign(group=group).dropna(subset=["group"])

@@ -1,0 +1,74 @@
+"""Coverage: what the pulls of a deployment saw, and which of a period's days are missing from it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+
+from renku_metrics.metrics.definition import SourceKind
+from renku_metrics.periods import ONE_DAY, Period, Span, midnight
+
+# The order in which reasons are named.
+SOURCES: tuple[SourceKind, ...] = ("logins", "commits", "sessions")
+NOT_OVER = "period not over"
+
+# For each source of a deployment the time its pulls saw; None where the deployment has no such source.
+Coverage = Mapping[SourceKind, list[Span] | None]
+
+
+def add(spans: Iterable[Span], new: Span) -> list[Span]:
+    """The union, as the fewest spans, sorted; spans that touch are one."""
+    united: list[Span] = []
+    for span in sorted([*spans, new]):
+        if span.start >= span.end:
+            continue
+        if united and span.start <= united[-1].end:
+            united[-1] = Span(united[-1].start, max(united[-1].end, span.end))
+        else:
+            united.append(span)
+    return united
+
+
+def covers(spans: Iterable[Span], day: dt.date) -> bool:
+    """Whether one span holds the whole day, UTC. Spans as ``add`` leaves them."""
+    return any(span.start <= midnight(day) and midnight(day + ONE_DAY) <= span.end for span in spans)
+
+
+def missing(period: Period, coverage: Coverage, now: dt.datetime) -> str:
+    """Why the period is not complete, as in the published column ``missing``; empty when it is.
+
+    Of a period that is not over, only days that are over can be missing.
+    """
+    over = [day for day in period.days if midnight(day + ONE_DAY) <= now]
+    reasons = []
+    for source in SOURCES:
+        spans = coverage.get(source)
+        if spans is None:
+            reasons.append(f"{source}:not configured")
+        else:
+            gaps = _ranges([day for day in over if not covers(spans, day)])
+            reasons += [f"{source}:{first}..{last}" for first, last in gaps]
+    if len(over) < len(period.days):
+        reasons.append(NOT_OVER)
+    return "; ".join(reasons)
+
+
+def to_json(spans: Iterable[Span]) -> list[list[str]]:
+    """Start and end of each span, ISO 8601 UTC."""
+    return [[span.start.astimezone(dt.UTC).isoformat(), span.end.astimezone(dt.UTC).isoformat()] for span in spans]
+
+
+def from_json(content: Iterable[Iterable[str]]) -> list[Span]:
+    """The spans that ``to_json`` wrote."""
+    return [Span(*(dt.datetime.fromisoformat(time) for time in pair)) for pair in content]
+
+
+def _ranges(days: list[dt.date]) -> list[tuple[dt.date, dt.date]]:
+    """First and last day of each run of days without a break."""
+    ranges: list[tuple[dt.date, dt.date]] = []
+    for day in days:
+        if ranges and day - ranges[-1][1] == ONE_DAY:
+            ranges[-1] = (ranges[-1][0], day)
+        else:
+            ranges.append((day, day))
+    return ranges

@@ -1,0 +1,92 @@
+"""What the declaration of a metric consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from renku_metrics.tables import PeriodKind, Table, active_users_table, core_action_table
+
+SourceKind = Literal["logins", "commits", "sessions"]
+Status = Literal["active", "provisional", "broken", "removed"]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Something the number does not know: ``under`` if it makes the number too small, ``over`` if too large.
+
+    ``size`` is what was measured, and on what; empty where nothing was.
+    """
+
+    what: str
+    direction: Literal["under", "over", "either"]
+    size: str = ""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A case of the rule: the message of a commit, or fields of a raw row, and whether it counts."""
+
+    counts: bool
+    case: str | Mapping[str, Any]
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A version of the definition: since when (YYYY-MM-DD), and what it changed."""
+
+    version: str
+    since: str
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """What the number of a core action and the denominator have in common.
+
+    ``event_types`` decides what is counted; ``version`` rises with every change of what counts, wherever the rule
+    lives, and the change log says what changed.
+    """
+
+    key: str
+    name: str
+    sentence: str
+    count: str
+    who_counts: tuple[str, ...]
+    does_not_count: tuple[str, ...]
+    event_types: tuple[str, ...]
+    rule: str
+    version: str
+    examples: tuple[Example, ...]
+    timestamp: str
+    sources: tuple[SourceKind, ...]
+    gaps: tuple[Gap, ...]
+    changes: tuple[Change, ...]
+    owner: str = "Renku team"
+    status: Status = "active"
+
+    @property
+    def definition(self) -> str:
+        """Key and version, as published."""
+        return f"{self.key} {self.version}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denominator(Metric):
+    """Who is active: what shares are shares of."""
+
+    def table(self, kind: PeriodKind) -> Table:
+        return active_users_table(kind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoreAction(Metric):
+    """Something Renku is for. Its assets, tables and documentation come from this declaration."""
+
+    area: str
+    share: str
+
+    def table(self, kind: PeriodKind) -> Table:
+        return core_action_table(self.key, f"{self.sentence} By {kind}.", kind)

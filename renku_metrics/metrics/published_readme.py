@@ -1,0 +1,78 @@
+"""The README beside the published files: what they hold, how to read them, and what not to conclude."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from renku_metrics.metrics.definition import CoreAction
+from renku_metrics.metrics.dictionary import CORE_ACTIONS
+from renku_metrics.tables import REVISIONS, Table, published_table
+
+PANDAS = """import pandas as pd
+
+weekly = pd.read_parquet("weekly.parquet")
+complete = weekly[weekly["complete"]]
+print(complete.pivot(index=["deployment", "period"], columns="core_action", values="users"))
+"""
+DUCKDB = """SELECT deployment, period, core_action, users, round(100 * share, 1) AS percent
+FROM 'weekly.parquet'
+WHERE complete
+ORDER BY deployment, period, core_action
+"""
+
+
+def published_readme(core_actions: Sequence[CoreAction] = CORE_ACTIONS) -> str:
+    """README.md of the published folder, in Markdown."""
+    actions = "\n".join(f"- `{action.key}`: {action.sentence}" for action in core_actions)
+    return f"""# Renku Metrics
+
+How many people did each of Renku's core actions, by week and by month, and what share of the active people that is.
+One row per deployment, period and core action:
+
+{actions}
+
+| file | what it holds |
+| --- | --- |
+| `weekly.parquet`, `weekly.csv` | by ISO week, Monday to Sunday, UTC |
+| `monthly.parquet`, `monthly.csv` | by calendar month, UTC |
+| `revisions.parquet` | every published number of a finished period that changed later, and why |
+| `definitions.json` | what exactly each number counts, its version, and what it is known not to see |
+
+## weekly and monthly
+
+{_columns(published_table("week"))}
+
+## revisions
+
+{_columns(REVISIONS)}
+
+## Reading them
+
+With pandas:
+
+```python
+{PANDAS}```
+
+With DuckDB:
+
+```sql
+{DUCKDB}```
+
+## What not to conclude
+
+- Weeks do not add up to a month, core actions do not add up to the active users, and deployments do not add up to
+  Renku: the same person is in several of them.
+- A row that is not `complete` may still grow. Where `missing` names days of logins, fewer active people were seen, so
+  the share is too large. Do not draw such rows and complete ones as one line.
+- A share of few active users says little: look at `active_users` beside it.
+- `unlinked` people are known by the address of their commits alone. Some of them also count under their account, so
+  the larger it is, the more `users` and `active_users` are too large.
+- A step in a line where `definition` changes may be a change of what is counted.
+- What happens only on a person's own machine is not seen; `definitions.json` lists the gaps of each number, and
+  whether they make it too small or too large.
+"""
+
+
+def _columns(table: Table) -> str:
+    rows = [f"| {column.name} | {column.type} | {column.description} |" for column in table.columns]
+    return "\n".join(["| column | type | meaning |", "| --- | --- | --- |", *rows])

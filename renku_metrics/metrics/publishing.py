@@ -1,0 +1,83 @@
+"""The published rows, and the record of those that changed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+
+import pandas as pd
+
+from renku_metrics.metrics.coverage import NOT_OVER, Coverage, missing
+from renku_metrics.metrics.dictionary import ACTIVE_USERS
+from renku_metrics.periods import Period
+from renku_metrics.tables import REVISIONS, PeriodKind, published_table
+
+LATE_EVENTS = "late events"
+NEW_DEFINITION = "new definition"
+
+
+def publish(
+    kind: PeriodKind,
+    active_users: pd.DataFrame,
+    core_actions: Mapping[str, pd.DataFrame],
+    coverage: Mapping[str, Coverage],
+    now: dt.datetime,
+) -> pd.DataFrame:
+    """A frame of ``published_table(kind)``: a row wherever both the denominator and the core action were counted.
+
+    ``active_users`` and ``core_actions`` (by key) hold the counts of all deployments; ``coverage`` what each
+    deployment's pulls saw of each source.
+    """
+    table = published_table(kind)
+    counted = [frame.assign(core_action=key) for key, frame in core_actions.items() if len(frame)]
+    if not counted:
+        return table.frame()
+    rows = pd.concat(counted).merge(active_users, on=["deployment", kind], suffixes=("", "_active"))
+    periods = {start: Period.of(kind, dt.date.fromisoformat(start)) for start in rows[kind].unique()}
+    reasons = {
+        (deployment, start): missing(periods[start], coverage[deployment], now)
+        for deployment, start in rows[["deployment", kind]].drop_duplicates().itertuples(index=False)
+    }
+    period = rows[kind].map(periods)
+    why = [reasons[pair] for pair in zip(rows["deployment"], rows[kind], strict=True)]
+    anybody = rows["users_active"].where(rows["users_active"] > 0).astype("Float64")
+    own = rows["core_action"] + " " + rows["definition"]
+    published = pd.DataFrame(
+        {
+            "deployment": rows["deployment"],
+            "period": period.map(lambda of: of.label),
+            "period_start": period.map(lambda of: of.start),
+            "period_end": period.map(lambda of: of.end),
+            "core_action": rows["core_action"],
+            "users": rows["users"],
+            "active_users": rows["users_active"],
+            "share": rows["users"] / anybody,
+            "complete": [not reason for reason in why],
+            "missing": why,
+            "unlinked": rows["unlinked_users"] / anybody,
+            "definition": own + f"; {ACTIVE_USERS.key} " + rows["definition_active"],
+            "computed_at": rows[["computed_at", "computed_at_active"]].max(axis="columns"),
+        }
+    )
+    return table.conform(published)
+
+
+def revise(before: pd.DataFrame, after: pd.DataFrame, now: dt.datetime) -> pd.DataFrame:
+    """A frame of REVISIONS: the rows of ``before`` that ``after`` says otherwise, both frames of one published table.
+
+    The growth of a period that was not over when it was published is no revision.
+    """
+    key = ["deployment", "period", "core_action"]
+    both = before.merge(after, on=key, suffixes=("_before", "_after"))
+    running = both["missing_before"].str.contains(NOT_OVER)
+    changed = pd.Series(data=False, index=both.index)
+    for column in ("users", "active_users", "definition"):
+        changed |= (both[f"{column}_before"] != both[f"{column}_after"]).astype(bool)
+    revised = both[changed & ~running]
+    redefined = revised["definition_before"] != revised["definition_after"]
+    return REVISIONS.conform(
+        revised.assign(
+            changed_at=pd.Timestamp(now).as_unit("ms"),
+            reason=redefined.map({True: NEW_DEFINITION, False: LATE_EVENTS}),
+        )[[column.name for column in REVISIONS.columns]]
+    )

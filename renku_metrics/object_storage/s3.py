@@ -1,0 +1,93 @@
+"""Objects below a prefix of an S3 bucket."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+import boto3
+from boto3.exceptions import S3UploadFailedError
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from renku_metrics.errors import StoreError
+from renku_metrics.object_storage.interface import PARALLEL_REQUESTS, ObjectInfo
+from renku_metrics.object_storage.lease import lease
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class S3Storage:
+    """Objects below a prefix of an S3 bucket."""
+
+    def __init__(self, bucket: str, prefix: str, endpoint_url: str | None = None) -> None:
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        # Checksums only where the server asks for them: several S3-compatible servers refuse the newer ones.
+        config = Config(
+            retries={"mode": "standard", "max_attempts": 5},
+            max_pool_connections=PARALLEL_REQUESTS,
+            connect_timeout=10,
+            read_timeout=60,
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        try:
+            self._client: S3Client = boto3.session.Session().client("s3", endpoint_url=endpoint_url, config=config)
+        except (BotoCoreError, ValueError) as error:
+            raise StoreError(f"{self.address()}: {error}") from None
+
+    def address(self, key: str = "") -> str:
+        return f"s3://{self._bucket}/{self._prefix}{key}"
+
+    def read(self, key: str) -> bytes:
+        try:
+            return self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"].read()
+        except self._client.exceptions.NoSuchKey:
+            raise FileNotFoundError(self.address(key)) from None
+        except (ClientError, BotoCoreError) as error:
+            raise self._explain(key, error) from None
+
+    def write(self, key: str, content: bytes) -> None:
+        # A single put, or a multipart upload that becomes visible when it is complete.
+        transfer = TransferConfig(multipart_threshold=64 * 1024**2, use_threads=False)
+        try:
+            self._client.upload_fileobj(io.BytesIO(content), self._bucket, self._prefix + key, Config=transfer)
+        except (ClientError, BotoCoreError, S3UploadFailedError) as error:
+            raise self._explain(key, error) from None
+
+    def delete(self, key: str) -> None:
+        try:
+            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+        except (ClientError, BotoCoreError) as error:
+            raise self._explain(key, error) from None
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + prefix
+        )
+        try:
+            for page in pages:
+                for item in page.get("Contents", []):
+                    key = item["Key"].removeprefix(self._prefix)
+                    yield ObjectInfo(key, item["Size"], item["ETag"].strip('"'))
+        except (ClientError, BotoCoreError) as error:
+            raise self._explain(prefix, error) from None
+
+    def alone(self, name: str) -> AbstractContextManager[None]:
+        return lease(self._client, self._bucket, f"{self._prefix}{name}.lease", self.address(name))
+
+    def _explain(self, key: str, error: Exception) -> StoreError:
+        code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else ""
+        advice = {
+            "NoSuchBucket": f"there is no bucket {self._bucket}; create it, or correct the address",
+            "AccessDenied": "access denied; the credentials need to read, write and list this bucket",
+            "403": "access denied; the credentials need to read, write and list this bucket",
+            "InvalidAccessKeyId": "the server does not know AWS_ACCESS_KEY_ID",
+            "SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY does not fit AWS_ACCESS_KEY_ID",
+        }.get(code)
+        return StoreError(f"{self.address(key)}: {advice or error}")

@@ -1,0 +1,129 @@
+"""The lines of Amalthea's audit log: one JSON object for each change of a session's status.
+
+Their form: facts/renku-sources.md, 1.1. Names, images and labels other than those of the user and the project
+stay behind.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from renku_metrics.deployments import Deployment
+
+ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+PROJECT_NUMBER = re.compile(r"[0-9]{1,18}")
+
+
+@dataclass
+class Lines:
+    """What the lines of one file, or of several, hold: rows of RAW_AMALTHEA_SESSIONS, and counts of lines.
+
+    ``without_session`` are lines that name no session, ``without_user`` lines of a session with neither a user's
+    label nor an anonymous visitor.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    lines: int = 0
+    unreadable: int = 0
+    without_session: int = 0
+    without_user: int = 0
+
+    def add(self, other: Lines) -> None:
+        self.rows += other.rows
+        self.lines += other.lines
+        self.unreadable += other.unreadable
+        self.without_session += other.without_session
+        self.without_user += other.without_user
+
+
+def read_lines(content: bytes, deployment: Deployment, pulled_at: dt.datetime) -> Lines:
+    """The content of one file. Days before the deployment's start are left out."""
+    found = Lines()
+    first_day = deployment.start.isoformat()
+    for line in content.split(b"\n"):
+        if not line.strip():
+            continue
+        found.lines += 1
+        entry = _parse(line)
+        if entry is None:
+            found.unreadable += 1
+            continue
+        changed_at, message = entry
+        session = _session(message)
+        if session is None:
+            found.without_session += 1
+            continue
+        if session["keycloak_id"] is None and not session["anonymous"]:
+            found.without_user += 1
+        row = {"deployment": deployment.name, "changed_at": changed_at, "pulled_at": pulled_at, **session}
+        # The day of creation holds every session begun on it, also where the line of its creation was lost.
+        days = {changed_at.date().isoformat(), session["created_at"].date().isoformat()}
+        found.rows += [{**row, "event_day": day} for day in sorted(days) if day >= first_day]
+    return found
+
+
+def _parse(line: bytes) -> tuple[dt.datetime, Mapping[str, Any]] | None:
+    """Time and message of a line; None when it is cut off or otherwise no line of the log."""
+    try:
+        entry = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(entry, dict) or not isinstance(entry.get("message"), dict):
+        return None
+    changed_at = _instant(entry.get("time"))
+    return None if changed_at is None else (changed_at, entry["message"])
+
+
+def _session(message: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The columns that a message fills; None when it names no session."""
+    uid, created_at = _text(message.get("uid")), _instant(message.get("creation_timestamp"))
+    if uid is None or created_at is None:
+        return None
+    labels = message.get("additional_labels")
+    if not isinstance(labels, dict):
+        labels = {}
+    user = _text(labels.get("renku.io/userId"))
+    # A user may call themself anon-something, so the session's name only serves where the label is missing.
+    anonymous = (user or _text(message.get("name")) or "").startswith("anon-")
+    project = _text(labels.get("renku.io/projectId")) or ""
+    return {
+        "namespace": _text(message.get("namespace")),
+        "session_uid": uid,
+        "created_at": created_at,
+        "old_status": _text(message.get("old_status")),
+        "status": _text(message.get("status")),
+        "keycloak_id": None if anonymous else user,
+        "anonymous": anonymous,
+        "gitlab_project_id": _project_number(labels.get("renku.io/gitlabProjectId")),
+        "renku_project_id": project if ULID.fullmatch(project) else None,
+    }
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _project_number(value: object) -> int | None:
+    return int(str(value)) if PROJECT_NUMBER.fullmatch(str(value)) else None
+
+
+def _instant(value: object) -> dt.datetime | None:
+    """A time of the log in UTC, cut to milliseconds."""
+    if not isinstance(value, str):
+        return None
+    try:
+        time = utc(dt.datetime.fromisoformat(value))
+    except (ValueError, OverflowError):
+        return None
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)
+
+
+def utc(time: dt.datetime) -> dt.datetime:
+    """The same instant in UTC; a time without an offset is in UTC already."""
+    return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time.astimezone(dt.UTC)

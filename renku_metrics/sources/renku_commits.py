@@ -1,0 +1,258 @@
+"""Reads from a commit message what renku did, and nothing else of it.
+
+The rules come from renku-python itself, versions 0.3 to 2.9 (facts/renku-sources.md, 2.1 to 2.3). What is
+returned is drawn from closed sets of words, so nothing that a person wrote survives.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Surface = Literal["cli", "ui"]
+
+
+@dataclass(frozen=True)
+class RenkuMessage:
+    """What a commit message tells about renku; everything empty for a message that renku did not make.
+
+    ``command`` is a sub-command in one spelling for all versions and surfaces (``dataset rm`` also where the UI
+    writes ``dataset remove``). ``options`` are long names such as ``--create``, sorted, without values, and
+    without those of the user's own command behind ``renku run``. ``helper`` says what a helper commit of the
+    CLI does; such a commit has no ``command``.
+    """
+
+    surface: Surface | None = None
+    command: str | None = None
+    options: tuple[str, ...] = ()
+    helper: str | None = None
+    autosave: bool = False
+
+
+@dataclass(frozen=True)
+class _Options:
+    """Options of one sub-command by every spelling, over all versions of renku; each maps to its long name."""
+
+    flags: Mapping[str, str]
+    valued: Mapping[str, str]
+
+
+def _options(flags: str = "", valued: str = "") -> _Options:
+    """Options from groups of spellings such as ``-c/--create``; the last spelling of a group names it."""
+
+    def spellings(groups: str) -> dict[str, str]:
+        return {spelling: group.split("/")[-1] for group in groups.split() for spelling in group.split("/")}
+
+    return _Options(spellings(flags), spellings(valued))
+
+
+_DESCRIBED = "-t/--title -n/--name -d/--description -c/--creator -m/--metadata -k/--keyword"
+_EXECUTED = "-p/--provider -c/--config"
+_RERUN_FLAGS = "-n/--dry-run --skip-metadata-update --check-siblings --with-siblings --no-output"
+
+# Sub-commands that make commits, in any version, with the options that renku gives them.
+COMMANDS: Mapping[str, _Options] = {
+    "init": _options(
+        "-l/--list-templates -d/--describe --force --ignore-template-errors"
+        " -S/--external-storage --no-external-storage",
+        "-n/--name --description -k/--keyword --datadir --data-dir -i/--image -t/--template-id -s/--template-source"
+        " -r/--template-ref -p/--parameter -m/--metadata --initial-branch --template-index",
+    ),
+    "migrate": _options(
+        "-c/--check -t/--skip-template-update -d/--skip-docker-update -s/--strict --preserve-identifiers --no-commit"
+    ),
+    "run": _options(
+        "--no-output --no-input-detection --no-output-detection --no-parameter-detection --isolation --file --verbose"
+        " --dry-run --no-commit --skip-metadata-update",
+        "--name --description --keyword --input --output --param --success-code --creator --provider",
+    ),
+    "rerun": _options(f"{_RERUN_FLAGS} --default-inputs --show-inputs --edit-inputs", f"--from --revision {_EXECUTED}"),
+    "update": _options(f"{_RERUN_FLAGS} -a/--all -i/--ignore-deleted", f"--revision {_EXECUTED}"),
+    "save": _options("", "-m/--message -d/--destination"),
+    "mv": _options("-f/--force -v/--verbose", "--to-dataset"),
+    "rm": _options(),
+    "gc": _options(),
+    "doctor": _options("--fix -f/--force"),
+    "dataset create": _options("", f"{_DESCRIBED} -s/--storage --datadir"),
+    "dataset edit": _options("", f"{_DESCRIBED} -u/--unset --metadata-source"),
+    "dataset add": _options(
+        "-f/--force -o/--overwrite -c/--create -e/--external --cp/--copy --mv/--move --ln/--link",
+        "-s/--src/--source -d/--dst/--destination -r/--ref --storage --datadir",
+    ),
+    "dataset import": _options("-x/--extract -y/--yes", "--short-name/--name -s/--slug --datadir -t/--tag -p/--path"),
+    "dataset update": _options(
+        "--delete -e/--external --no-external --no-local --no-remote -c/--check-data-directory -a/--all -n/--dry-run"
+        " --plain",
+        "--creators -I/--include -X/--exclude --ref",
+    ),
+    "dataset tag": _options("-f/--force", "-d/--description"),
+    "dataset rm-tags": _options(),
+    "dataset unlink": _options("-y/--yes", "-I/--include -X/--exclude"),
+    "dataset rm": _options(),
+    "workflow execute": _options("--skip-metadata-update", f"-s/--set --values {_EXECUTED}"),
+    "workflow iterate": _options("-n/--dry-run --skip-metadata-update", f"--mapping -m/--map {_EXECUTED}"),
+    "workflow compose": _options(
+        "--map-inputs --map-outputs --map-params --map-all --link-all",
+        "-d/--description -m/--map -s/--set -l/--link -p/--describe-param --keyword --from --to --creator",
+    ),
+    "workflow edit": _options(
+        "",
+        "-n/--name -d/--description -s/--set -m/--map -r/--rename-param --describe-param --metadata --creator"
+        " --keyword",
+    ),
+    "workflow remove": _options("--force"),
+    "workflow revert": _options("-m/--metadata-only -f/--force -p/--plan"),
+    "workflow rename": _options("--force"),
+    "workflow set-name": _options("--force"),
+    "config": _options("--remove --local --global"),
+    "config set": _options("--global"),
+    "config remove": _options("--global"),
+    "project edit": _options(
+        "", "-d/--description -k/--keyword -c/--creator -i/--image -m/--metadata -u/--unset --metadata-source"
+    ),
+    "template set": _options("-f/--force -i/--interactive -n/--dry-run", "-s/--source -r/--reference -p/--parameter"),
+    "template update": _options("-f/--force -i/--interactive -n/--dry-run"),
+    "storage migrate": _options("-a/--all"),
+    "lfs migrate": _options("-a/--all"),
+    "graph generate": _options("-f/--force"),
+    "graph update": _options("-n/--dry-run"),
+}
+
+# Commands that renku refuses without an argument: `renku run` alone is a person's remark.
+NEEDS_ARGUMENT = frozenset(
+    {
+        "run",
+        "rerun",
+        "mv",
+        "rm",
+        "config",
+        "dataset create",
+        "dataset add",
+        "dataset import",
+        "dataset edit",
+        "dataset rm",
+    }
+    | {"workflow execute", "workflow iterate", "workflow compose", "workflow edit", "workflow remove"}
+)
+
+# The core service writes its messages itself, without options.
+UI_COMMANDS = (
+    (re.compile(r"dataset (?P<command>create|add|edit) \S"), "dataset {command}"),
+    (re.compile(r"dataset import (of )?\S"), "dataset import"),
+    (re.compile(r"dataset remove \S"), "dataset rm"),
+    (re.compile(r"unlink dataset \S"), "dataset unlink"),
+    (re.compile(r"(renku )?init \S"), "init"),
+    (re.compile(r"renku migrate$|migrate to latest version\b"), "migrate"),
+    (re.compile(r"config set\b"), "config set"),
+    (re.compile(r"project edit\b"), "project edit"),
+)
+
+HELPERS = (
+    (re.compile(r"renku (dataset|run|rerun|update): commit+ing \d+ newly added files"), "adding files"),
+    (re.compile(r"renku dataset: updated \d+ (external )?files"), "updating files"),
+    (re.compile(r"renku dataset rm: final mutation"), "final mutation"),
+    (re.compile(r"renku mv: commit+ing \d+ moved files"), "moved files"),
+    (re.compile(r"renku migrate: commit+ing migrated workflow"), "migrated workflow"),
+    (re.compile(r"renku migrate: commit+ing structural changes"), "structural changes"),
+)
+
+PROGRAM = re.compile(r"(?:renku|python -m renku(?:\.ui)?(?:\.cli)?) +(?P<rest>\S.*)")
+# `service`, or since 1.0 the host of the deployment it happened on; a version such as v1.2 is no host.
+UI_PREFIX = re.compile(
+    r"(?:service|(?:[a-z0-9-]+\.)+[a-z]{2,}(?::\d+)?|\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?): +(?P<rest>\S.*)"
+)
+GLOBAL_OPTIONS_WITH_VALUE = frozenset({"--path", "--renku-home"})
+AUTOSAVE = re.compile(r"Auto-saving for \S+ on branch \S+ from commit [0-9a-f]{7,40}\b")
+SAVED = re.compile(r"Saved changes to: \S")
+
+COMMITTER_NAME = re.compile(r"renku \d+\.\d+")
+COMMITTER_ADDRESS = re.compile(r"renku-python/tree/v|^renku\+[^@]*@datascience\.ch$", re.IGNORECASE)
+
+
+def read_message(message: str) -> RenkuMessage:
+    """What renku did according to the whole message of a commit."""
+    text = _first_paragraph(message)
+    if AUTOSAVE.match(text):
+        return RenkuMessage(autosave=True)
+    for pattern, helper in HELPERS:
+        if pattern.match(text):
+            return RenkuMessage(surface="cli", helper=helper)
+    if SAVED.match(text):
+        return RenkuMessage(surface="cli", command="save")
+    if prefixed := UI_PREFIX.fullmatch(text):
+        return _read_ui(prefixed["rest"])
+    if called := PROGRAM.fullmatch(text):
+        return _read_cli(called["rest"].split(" "))
+    return RenkuMessage()
+
+
+def is_renku_committer(name: str, email: str) -> bool:
+    """Whether the committer is renku itself rather than a person."""
+    return bool(COMMITTER_NAME.match(name) or COMMITTER_ADDRESS.search(email.strip()))
+
+
+def _first_paragraph(message: str) -> str:
+    # renku wraps its messages at 100 characters; a blank line and the transaction id follow.
+    paragraph = re.split(r"\n[^\S\n]*\n", message.replace("\r\n", "\n").strip(), maxsplit=1)[0]
+    return " ".join(line.strip() for line in paragraph.split("\n"))
+
+
+def _read_ui(rest: str) -> RenkuMessage:
+    for pattern, command in UI_COMMANDS:
+        if match := pattern.match(rest):
+            return RenkuMessage(surface="ui", command=command.format_map(match.groupdict()))
+    return RenkuMessage()
+
+
+def _read_cli(words: list[str]) -> RenkuMessage:
+    words = _without_global_options([word for word in words if word])
+    for length in (2, 1):
+        command, arguments = " ".join(words[:length]), words[length:]
+        if command in COMMANDS and (arguments or command not in NEEDS_ARGUMENT):
+            return RenkuMessage("cli", command, _options_among(arguments, command))
+    return RenkuMessage()
+
+
+def _without_global_options(words: list[str]) -> list[str]:
+    while words and words[0].startswith("-"):
+        words = words[2 if words[0] in GLOBAL_OPTIONS_WITH_VALUE else 1 :]
+    return words
+
+
+def _options_among(arguments: list[str], command: str) -> tuple[str, ...]:
+    known = COMMANDS[command]
+    found: set[str] = set()
+    remaining = iter(arguments)
+    for word in remaining:
+        if word == "--":
+            break
+        if not word.startswith("-") or word == "-":
+            if command == "run":
+                break
+            continue
+        name = word.partition("=")[0]
+        if name in known.flags:
+            found.add(known.flags[name])
+        elif name in known.valued:
+            found.add(known.valued[name])
+            if name == word:
+                next(remaining, None)
+        elif not word.startswith("--"):
+            found.update(_short_options(word[1:], known, remaining))
+    return tuple(sorted(found))
+
+
+def _short_options(letters: str, known: _Options, following: Iterator[str]) -> Iterator[str]:
+    """The options of a cluster such as ``-fc``; the value of the last one may be the word that follows."""
+    for position, letter in enumerate(letters):
+        spelling = f"-{letter}"
+        if spelling in known.valued:
+            yield known.valued[spelling]
+            if position == len(letters) - 1:
+                next(following, None)
+            return
+        if spelling not in known.flags:
+            return
+        yield known.flags[spelling]

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from renku_metrics.metrics.coverage import Coverage, add, covers, from_json, missing, to_json
+from renku_metrics.periods import ONE_DAY, Period, Span
+from renku_metrics_tests.metrics.rows import ALWAYS, EVERYTHING, covered, day, periods, span
+
+[WEEK] = periods("week", "2026-11-16")
+LATER = dt.datetime(2026, 12, 24, tzinfo=dt.UTC)
+
+
+def at(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
+
+
+def test_spans_that_touch_or_overlap_are_one() -> None:
+    spans = add([span("2026-11-16", "2026-11-17")], span("2026-11-17", "2026-11-18"))
+    assert spans == [span("2026-11-16", "2026-11-18")]
+    assert add(spans, span("2026-11-20", "2026-11-21")) == [*spans, span("2026-11-20", "2026-11-21")]
+    assert add(spans, span("2026-11-15T12:00", "2026-11-17T12:00")) == [span("2026-11-15T12:00", "2026-11-18")]
+
+
+def test_a_span_of_no_time_covers_nothing() -> None:
+    assert add([], span("2026-11-16", "2026-11-16")) == []
+
+
+@pytest.mark.parametrize(
+    ("until", "whole"), [("2026-11-17T00:00", True), ("2026-11-16T23:59:59.999", False), ("2026-11-16T12:00", False)]
+)
+def test_a_day_is_covered_when_all_of_it_is(until: str, whole: bool) -> None:
+    assert covers([span("2026-11-16", until)], day("2026-11-16")) is whole
+
+
+def test_nothing_is_missing_from_a_week_that_is_over_and_covered() -> None:
+    assert missing(WEEK, EVERYTHING, LATER) == ""
+
+
+def test_each_gap_is_named_with_its_first_and_last_day() -> None:
+    logins = [span("2026-11-01", "2026-11-16"), span("2026-11-19", "2026-11-21"), span("2026-11-22", "2026-12-01")]
+    coverage = covered(logins, ALWAYS, [span("2026-11-01", "2026-11-22T12:00")])
+    assert missing(WEEK, coverage, LATER) == (
+        "logins:2026-11-16..2026-11-18; logins:2026-11-21..2026-11-21; sessions:2026-11-22..2026-11-22"
+    )
+
+
+def test_a_source_that_is_not_configured_is_named() -> None:
+    coverage: Coverage = {"logins": ALWAYS, "commits": None, "sessions": []}
+    assert missing(WEEK, coverage, LATER) == "commits:not configured; sessions:2026-11-16..2026-11-22"
+
+
+def test_the_running_period_is_not_over_and_its_coming_days_are_not_missing() -> None:
+    until_noon = [span("2026-11-01", "2026-11-18T12:00")]
+    coverage = covered(until_noon, until_noon, [span("2026-11-01", "2026-11-17")])
+    assert missing(WEEK, coverage, at("2026-11-18T12:00")) == "sessions:2026-11-17..2026-11-17; period not over"
+
+
+def test_a_period_is_over_at_the_midnight_after_its_last_day() -> None:
+    assert missing(WEEK, EVERYTHING, at("2026-11-22T23:59:59.999")) == "period not over"
+    assert missing(WEEK, EVERYTHING, at("2026-11-23")) == ""
+
+
+def test_a_week_whose_last_day_was_pulled_at_noon_is_not_complete() -> None:
+    until_noon = [span("2026-11-01", "2026-11-22T12:00")]
+    assert missing(WEEK, covered(until_noon, ALWAYS, ALWAYS), LATER) == "logins:2026-11-22..2026-11-22"
+
+
+HOURS = st.integers(0, 24 * 14)
+START = at("2026-11-09")
+
+
+def hours(first: int, last: int) -> Span:
+    return Span(START + dt.timedelta(hours=first), START + dt.timedelta(hours=last))
+
+
+@given(st.lists(st.tuples(HOURS, HOURS).map(sorted), max_size=8))
+def test_spans_hold_exactly_the_hours_that_were_added(pairs: list[list[int]]) -> None:
+    spans: list[Span] = []
+    for first, last in pairs:
+        spans = add(spans, hours(first, last))
+    seen = {hour for first, last in pairs for hour in range(first, last)}
+    held = {hour for hour in range(24 * 14) for one in spans if one.start <= START + dt.timedelta(hours=hour) < one.end}
+    assert held == seen
+    assert all(one.end < other.start for one, other in itertools.pairwise(spans))
+    for number in range(14):
+        assert covers(spans, START.date() + number * ONE_DAY) is seen.issuperset(range(24 * number, 24 * number + 24))
+    assert from_json(to_json(spans)) == spans
+
+
+class World:
+    """Something happens each hour; a pull of a source sees what is left of it."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, set[int]] = {"logins": set(), "commits": set(), "sessions": set()}
+        self.spans: dict[str, list[Span]] = {"logins": [], "commits": [], "sessions": []}
+
+    def pull(self, source: str, now: int, memory: int) -> None:
+        first = max(0, now - memory)
+        self.seen[source] |= set(range(first, now))
+        self.spans[source] = add(self.spans[source], hours(first, now))
+
+
+PULLS = st.lists(
+    st.tuples(st.sampled_from(["logins", "commits", "sessions"]), HOURS, st.sampled_from([12, 24, 200, 24 * 14])),
+    max_size=12,
+)
+
+
+@given(PULLS, HOURS)
+def test_complete_only_if_whatever_happened_was_seen(pulls: list[tuple[str, int, int]], now: int) -> None:
+    world = World()
+    for source, when, memory in sorted(pulls, key=lambda pull: pull[1]):
+        if when <= now:
+            world.pull(source, when, memory)
+    coverage: Coverage = {source: world.spans[source] for source in ("logins", "commits", "sessions")}
+    for week in (Period.of("week", START.date()), Period.of("week", START.date() + 7 * ONE_DAY)):
+        first = (week.start - START.date()).days * 24
+        happened = set(range(first, first + 24 * 7))
+        oracle = first + 24 * 7 <= now and all(happened <= seen for seen in world.seen.values())
+        assert (missing(week, coverage, START + dt.timedelta(hours=now)) == "") is oracle

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from renku_metrics.metrics.coverage import Coverage
+from renku_metrics.metrics.publishing import publish, revise
+from renku_metrics.tables import REVISIONS, active_users_table, core_action_table, published_table
+from renku_metrics_tests.metrics.rows import ALWAYS, DEPLOYMENT, EVERYTHING, NOW
+
+WEEKS = active_users_table("week")
+ACTION = core_action_table("running_a_workflow", "", "week")
+COUNTED_AT = dt.datetime(2026, 11, 23, 3, tzinfo=dt.UTC)
+
+
+def active(week: str, users: int, unlinked: int = 0, **fields: Any) -> dict[str, Any]:
+    return {
+        "deployment": DEPLOYMENT,
+        "week": week,
+        "users": users,
+        "unlinked_users": unlinked,
+        "definition": "1",
+        "computed_at": COUNTED_AT,
+    } | fields
+
+
+def acted(week: str, users: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "deployment": DEPLOYMENT,
+        "week": week,
+        "users": users,
+        "definition": "3",
+        "computed_at": COUNTED_AT - dt.timedelta(hours=1),
+    } | fields
+
+
+def published(
+    active_rows: list[dict[str, Any]],
+    action_rows: list[dict[str, Any]],
+    coverage: Coverage = EVERYTHING,
+    now: dt.datetime = NOW,
+) -> pd.DataFrame:
+    counts = {"running_a_workflow": ACTION.frame(action_rows)}
+    return publish("week", WEEKS.frame(active_rows), counts, {DEPLOYMENT: coverage, "epfl": coverage}, now)
+
+
+def test_a_row_says_count_denominator_share_and_how_far_to_trust_them() -> None:
+    rows = published([active("2026-11-16", 8, 2)], [acted("2026-11-16", 6)])
+    assert rows.to_dict("records") == [
+        {
+            "deployment": DEPLOYMENT,
+            "period": "2026-W47",
+            "period_start": dt.date(2026, 11, 16),
+            "period_end": dt.date(2026, 11, 22),
+            "core_action": "running_a_workflow",
+            "users": 6,
+            "active_users": 8,
+            "share": 0.75,
+            "complete": True,
+            "missing": "",
+            "unlinked": 0.25,
+            "definition": "running_a_workflow 3; active_users 1",
+            "computed_at": pd.Timestamp(COUNTED_AT),
+        }
+    ]
+    assert published_table("week").conform(rows).equals(rows)
+
+
+def test_a_week_in_which_nobody_was_active_has_no_share() -> None:
+    [row] = published([active("2026-11-16", 0)], [acted("2026-11-16", 0)]).to_dict("records")
+    assert (row["users"], row["active_users"]) == (0, 0)
+    assert pd.isna(row["share"])
+    assert pd.isna(row["unlinked"])
+
+
+def test_months_are_named_by_year_and_month() -> None:
+    month = active_users_table("month").frame([active("", 4) | {"month": "2026-02-01"}])
+    action = core_action_table("running_a_workflow", "", "month").frame([acted("", 1) | {"month": "2026-02-01"}])
+    [row] = publish("month", month, {"running_a_workflow": action}, {DEPLOYMENT: EVERYTHING}, NOW).to_dict("records")
+    assert (row["period"], row["period_end"], row["share"]) == ("2026-02", dt.date(2026, 2, 28), 0.25)
+
+
+def test_only_what_has_both_numbers_is_published() -> None:
+    rows = published(
+        [active("2026-11-09", 1), active("2026-11-16", 2)], [acted("2026-11-16", 1), acted("2026-11-23", 1)]
+    )
+    assert list(rows["period"]) == ["2026-W47"]
+    assert published([], []).empty
+    assert published([active("2026-11-09", 1)], []).empty
+
+
+def test_rows_are_sorted_by_deployment_period_and_core_action() -> None:
+    weeks = ["2026-11-16", "2026-11-09"]
+    action = ACTION.frame([acted(week, 1, deployment=name) for name in (DEPLOYMENT, "epfl") for week in weeks])
+    denominator = WEEKS.frame([active(week, 1, deployment=name) for name in (DEPLOYMENT, "epfl") for week in weeks])
+    coverage = {DEPLOYMENT: EVERYTHING, "epfl": EVERYTHING}
+    rows = publish("week", denominator, {"b_action": action, "a_action": action}, coverage, NOW)
+    keys = list(rows[["deployment", "period", "core_action"]].itertuples(index=False, name=None))
+    assert keys == sorted(keys)
+    assert len(keys) == 8
+
+
+def test_a_deployment_without_sessions_is_never_complete() -> None:
+    coverage: Coverage = {"logins": ALWAYS, "commits": ALWAYS, "sessions": None}
+    [row] = published([active("2026-11-16", 1)], [acted("2026-11-16", 1)], coverage).to_dict("records")
+    assert (row["complete"], row["missing"]) == (False, "sessions:not configured")
+
+
+def week(users: int, active_users: int = 8, now: dt.datetime = NOW, **fields: Any) -> pd.DataFrame:
+    return published([active("2026-11-16", active_users)], [acted("2026-11-16", users, **fields)], now=now)
+
+
+def test_a_number_that_grows_after_its_period_is_a_revision() -> None:
+    later = NOW + dt.timedelta(days=1)
+    assert revise(week(5), week(6, 9), later).to_dict("records") == [
+        {
+            "deployment": DEPLOYMENT,
+            "period": "2026-W47",
+            "core_action": "running_a_workflow",
+            "users_before": 5,
+            "users_after": 6,
+            "active_users_before": 8,
+            "active_users_after": 9,
+            "definition_before": "running_a_workflow 3; active_users 1",
+            "definition_after": "running_a_workflow 3; active_users 1",
+            "changed_at": pd.Timestamp(later),
+            "reason": "late events",
+        }
+    ]
+
+
+def test_a_new_definition_is_a_revision_even_of_the_same_number() -> None:
+    [row] = revise(week(5), week(5, definition="4"), NOW).to_dict("records")
+    assert (row["reason"], row["definition_after"]) == ("new definition", "running_a_workflow 4; active_users 1")
+
+
+def test_the_same_numbers_are_no_revision_even_counted_anew() -> None:
+    assert revise(week(5), week(5, computed_at=NOW), NOW).empty
+
+
+def test_the_growth_of_a_running_period_is_no_revision() -> None:
+    running = week(5, now=dt.datetime(2026, 11, 18, tzinfo=dt.UTC))
+    assert revise(running, week(6), NOW).empty
+
+
+def test_a_number_last_counted_while_its_period_ran_is_revised_once_published_as_over() -> None:
+    # The count of Wednesday still held on Tuesday, so it kept its time; then somebody pushed late.
+    wednesday = dt.datetime(2026, 11, 18, tzinfo=dt.UTC)
+    assert len(revise(week(5, computed_at=wednesday), week(6), NOW)) == 1
+
+
+@pytest.mark.parametrize("empty_first", [True, False])
+def test_rows_published_for_the_first_time_are_no_revision(empty_first: bool) -> None:
+    none = published_table("week").frame()
+    before, after = (none, week(5)) if empty_first else (none, none)
+    assert revise(before, after, NOW).equals(REVISIONS.frame())

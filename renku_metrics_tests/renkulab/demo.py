@@ -1,0 +1,35 @@
+"""The two deployments of ``make demo``: a larger one whose history is whole, and one whose Keycloak forgets."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from renku_metrics.periods import ONE_DAY, days_between, midnight
+from renku_metrics_tests.renkulab.population import Population
+from renku_metrics_tests.renkulab.server import RenkuLab, write_deployment
+
+
+@contextmanager
+def simulated_deployments(
+    folder: Path, audit_logs: Path, first_day: dt.date, today: dt.date
+) -> Iterator[dict[str, str]]:
+    """Serves both deployments, with activity from the first day up to midnight before today, UTC.
+
+    Writes their files into the folder and gives the environment variables these name. The same days give the same
+    activity, whatever day is today.
+    """
+    with ExitStack() as stack:
+        variables: dict[str, str] = {}
+        for seed, (name, people, projects) in enumerate([("demo-lab", 40, 18), ("demo-institute", 16, 8)], start=1):
+            lab = RenkuLab(name, audit_logs / name, now=midnight(first_day))
+            lab.keycloak.events_expiration = None if name == "demo-lab" else ONE_DAY
+            population = Population(lab, seed=seed, people=people, projects=projects)
+            for day in days_between(first_day, today - ONE_DAY):
+                population.live(midnight(day + ONE_DAY))
+            lab.clock.set(dt.datetime.now(dt.UTC))
+            variables |= write_deployment(lab, folder, first_day)
+            stack.enter_context(lab)
+        yield variables

@@ -1,0 +1,442 @@
+"""Users and logins of the simulated Keycloak, in the versions that RenkuLab has run on."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import hmac
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from renku_metrics.deployments import Deployment, Keycloak, Secret
+from renku_metrics.errors import ConfigurationError, SourceError
+from renku_metrics.periods import Span
+from renku_metrics.sources.addresses import AddressBook
+from renku_metrics.sources.keycloak import KeycloakSource, LoginsPull, LoginsState
+from renku_metrics.tables import RAW_KEYCLOAK_LOGINS
+from renku_metrics_tests.renkulab.faults import Instead, html_page, server_error
+from renku_metrics_tests.renkulab.keycloak import Version
+from renku_metrics_tests.renkulab.server import RenkuLab
+
+VERSIONS: list[Version] = [(15, 1, 1), (20, 0, 1), (25, 0, 0), (26, 0, 0), (26, 2, 0), (26, 4, 0)]
+NOW = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
+HOUR = dt.timedelta(hours=1)
+DAY = dt.timedelta(days=1)
+KEY = b"key of the tests"
+START = dt.date(2026, 10, 1)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
+    with RenkuLab("lab", tmp_path / "audit-log", now=NOW) as running:
+        monkeypatch.setenv("LAB_KEYCLOAK_SECRET", running.keycloak_secret)
+        yield running
+
+
+def source(lab: RenkuLab, **changes: Any) -> KeycloakSource:
+    section = {
+        "url": lab.keycloak_url,
+        "realm": "Renku",
+        "client_id": lab.keycloak_client_id,
+        "client_secret": "${LAB_KEYCLOAK_SECRET}",
+    } | changes
+    deployment = Deployment(name="lab", title="Lab", start=START, keycloak=Keycloak.model_validate(section))
+    return KeycloakSource(deployment, AddressBook(KEY, []))
+
+
+def pull_logins(lab: RenkuLab, state: LoginsState | None = None) -> LoginsPull:
+    """One pull at the lab's time; the state goes through the store."""
+    content = None if state is None else state.to_json()
+    return source(lab).pull_logins(LoginsState.from_json(content), lab.clock.now())
+
+
+def logins(rows: pd.DataFrame) -> list[tuple[str, str, pd.Timestamp]]:
+    return sorted(zip(rows["keycloak_id"], rows["client_id"], rows["occurred_at"], strict=True), key=lambda row: row[2])
+
+
+def ms(time: dt.datetime) -> pd.Timestamp:
+    return pd.Timestamp(time)
+
+
+# Logins
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_login_is_pulled_with_user_client_and_time(lab: RenkuLab, version: Version) -> None:
+    lab.keycloak.version = version
+    ada = lab.keycloak.add_user("ada@example.org", NOW - 9 * DAY)
+    at = NOW - 5 * HOUR
+    lab.keycloak.log_in(ada, at)
+    lab.keycloak.fail_to_log_in(ada, at)
+    lab.keycloak.record("LOGIN", at, ada.id, "renku", error="user_disabled")
+
+    pull = pull_logins(lab)
+
+    moments = [at, at + dt.timedelta(milliseconds=700), at + dt.timedelta(milliseconds=1400)]
+    assert logins(pull.rows) == [
+        (ada.id, client, ms(moment)) for client, moment in zip(("renku", "renku-cli", "gitlab"), moments, strict=True)
+    ]
+    assert set(pull.rows["event_day"]) == {"2026-11-20"}
+    assert pull.seen == Span(at, NOW)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("zone", [-12, 0, 14])
+def test_later_pulls_find_each_login_once(lab: RenkuLab, version: Version, zone: int) -> None:
+    lab.keycloak.version = version
+    lab.keycloak.time_zone = dt.timezone(zone * HOUR)
+    ada = lab.keycloak.add_user("ada@example.org", NOW - 9 * DAY)
+    merged, state, seen = RAW_KEYCLOAK_LOGINS.frame(), None, []
+    for hours in range(0, 70, 7):
+        lab.clock.set(NOW + hours * HOUR)
+        for minutes in (5, 100, 359):
+            lab.keycloak.log_in(ada, lab.clock.now() - dt.timedelta(minutes=minutes), ("renku",))
+        pull = pull_logins(lab, state)
+        state, seen = pull.state, [*seen, pull.seen]
+        merged = RAW_KEYCLOAK_LOGINS.merge(merged, pull.rows)
+
+    assert len(merged) == 30
+    assert merged["occurred_at"].is_unique
+    assert seen[0] == Span(NOW - dt.timedelta(minutes=359), NOW)
+    assert seen[1:] == [Span(NOW + (hours - 7) * HOUR, NOW + hours * HOUR) for hours in range(7, 70, 7)]
+
+
+def test_a_later_pull_reads_no_more_than_it_must(lab: RenkuLab) -> None:
+    # 26.2.0 ignores dateFrom, so only the client can know when to stop.
+    lab.keycloak.version = (26, 2, 0)
+    ada = lab.keycloak.add_user("ada@example.org", NOW - 30 * DAY)
+    for minutes in range(1000):
+        lab.keycloak.log_in(ada, NOW - DAY - minutes * dt.timedelta(minutes=1), ("renku",))
+    first = pull_logins(lab)
+    assert len(first.rows) == 1000
+    assert len(lab.requests.matching("/events$")) == 11
+
+    lab.clock.advance(HOUR)
+    pull_logins(lab, first.state)
+
+    last = lab.requests.matching("/events$")[11:]
+    assert [(request.query["first"], request.query["dateFrom"]) for request in last] == [(["0"], ["2026-11-19"])]
+    assert not any("dateTo" in request.query for request in lab.requests)
+
+
+def test_an_upgrade_that_brings_ids_doubles_nothing(lab: RenkuLab) -> None:
+    lab.keycloak.version = (25, 0, 0)
+    ada = lab.keycloak.add_user("ada@example.org", NOW - 9 * DAY)
+    lab.keycloak.log_in(ada, NOW - HOUR)
+    old = pull_logins(lab)
+
+    lab.keycloak.version = (26, 4, 0)
+    new = pull_logins(lab)
+
+    pd.testing.assert_frame_equal(old.rows, new.rows)
+
+
+def test_the_key_tells_apart_what_happened_apart(lab: RenkuLab) -> None:
+    ada = lab.keycloak.add_user("ada@example.org", NOW - 9 * DAY)
+    bob = lab.keycloak.add_user("bob@example.org", NOW - 9 * DAY)
+    at = NOW - HOUR
+    for user, session, code in ((ada, "s1", "c1"), (ada, "s2", "c1"), (ada, "s1", "c2"), (bob, "s1", "c1")):
+        lab.keycloak.record("LOGIN", at, user.id, "renku", session_id=session, details={"code_id": code})
+    lab.keycloak.record("LOGIN", at, ada.id, "renku", session_id="s1", details={"code_id": "c1"})
+
+    assert len(pull_logins(lab).rows) == 4
+
+
+def test_nothing_personal_is_kept(lab: RenkuLab) -> None:
+    ada = lab.keycloak.add_user("ada@example.org", NOW - 9 * DAY)
+    lab.keycloak.log_in(ada, NOW - HOUR)
+
+    kept = pull_logins(lab).rows.to_csv() + source(lab).pull_users(NOW).to_csv()
+
+    assert not any(word in kept for word in ("ada@", "192.0.2.1", "example.org", "redirect"))
+
+
+def test_pages_that_shift_repeat_and_lose_nothing(lab: RenkuLab) -> None:
+    ada = lab.keycloak.add_user("ada@example.org", NOW - 9 * DAY)
+    for minutes in range(250):
+        lab.keycloak.log_in(ada, NOW - minutes * dt.timedelta(minutes=1), ("renku",))
+    before = {row[2] for row in logins(pull_logins(lab).rows)}
+    events = lab.keycloak.events
+
+    def one_more_each_time() -> Any:
+        lab.clock.advance(dt.timedelta(seconds=1))
+        lab.keycloak.log_in(ada, lab.clock.now(), ("renku",))
+        return events()
+
+    lab.keycloak.events = one_more_each_time  # type: ignore[method-assign]
+    after = [row[2] for row in logins(pull_logins(lab).rows)]
+
+    assert len(after) == len(set(after))
+    assert before <= set(after)
+
+
+def test_pulling_again_gives_the_same_rows(lab: RenkuLab) -> None:
+    ada = lab.keycloak.add_user("ada@example.org", NOW - 9 * DAY)
+    lab.keycloak.log_in(ada, NOW - HOUR)
+
+    pd.testing.assert_frame_equal(pull_logins(lab).rows, pull_logins(lab).rows)
+
+
+def test_logins_before_the_deployment_began_are_left_out(lab: RenkuLab) -> None:
+    ada = lab.keycloak.add_user("ada@example.org", NOW - 90 * DAY)
+    before, after = dt.datetime(2026, 9, 30, 23, 59, tzinfo=dt.UTC), dt.datetime(2026, 10, 1, tzinfo=dt.UTC)
+    for at in (before, after):
+        lab.keycloak.log_in(ada, at, ("renku",))
+
+    pull = pull_logins(lab)
+
+    assert logins(pull.rows) == [(ada.id, "renku", ms(after))]
+    assert pull.seen == Span(before, NOW)
+
+
+# What was seen
+
+
+def test_nothing_is_covered_before_the_first_login_seen(lab: RenkuLab) -> None:
+    pull = pull_logins(lab)
+    assert (len(pull.rows), pull.seen) == (0, None)
+
+    lab.clock.advance(3 * HOUR)
+    assert pull_logins(lab, pull.state).seen == Span(NOW, NOW + 3 * HOUR)
+
+
+def test_memory_shorter_than_the_time_since_the_last_pull_leaves_a_gap(lab: RenkuLab) -> None:
+    lab.keycloak.events_expiration = DAY
+    ada = lab.keycloak.add_user("ada@example.org", NOW - 9 * DAY)
+    lab.keycloak.log_in(ada, NOW - 20 * HOUR)
+    first = pull_logins(lab)
+    assert first.seen == Span(NOW - 20 * HOUR, NOW)
+
+    lab.clock.advance(3 * DAY)
+    lab.keycloak.log_in(ada, NOW + 70 * HOUR)
+    pull = pull_logins(lab, first.state)
+
+    assert pull.seen == Span(NOW + 2 * DAY, NOW + 3 * DAY)
+    assert pull.notes == ("logins before 2026-11-22 12:00 UTC were forgotten: pull more often than every 86400 s",)
+
+
+def test_an_event_that_should_have_expired_is_no_witness(lab: RenkuLab) -> None:
+    ada = lab.keycloak.add_user("ada@example.org", NOW - 9 * DAY)
+    lab.keycloak.log_in(ada, NOW - DAY - dt.timedelta(minutes=10), ("renku",))
+    lab.keycloak.events_expiration = DAY
+    lab.clock.set(NOW + dt.timedelta(minutes=1) - dt.timedelta(minutes=10))
+
+    pull = pull_logins(lab)
+
+    assert len(pull.rows) == 1
+    assert pull.seen == Span(lab.clock.now() - DAY, lab.clock.now())
+
+
+def test_memory_made_longer_does_not_bring_back_what_was_forgotten(lab: RenkuLab) -> None:
+    lab.keycloak.events_expiration = HOUR
+    first = pull_logins(lab)
+    lab.clock.advance(12 * HOUR)
+    lab.keycloak.events_expiration = DAY
+
+    assert pull_logins(lab, first.state).seen == Span(NOW + 11 * HOUR, NOW + 12 * HOUR)
+
+
+def test_event_saving_switched_off_is_not_nobody_logged_in(lab: RenkuLab) -> None:
+    ada = lab.keycloak.add_user("ada@example.org", NOW - 9 * DAY)
+    lab.keycloak.log_in(ada, NOW - 2 * HOUR, ("renku",))
+    lab.keycloak.events_enabled = False
+
+    off = pull_logins(lab)
+    assert (len(off.rows), off.seen) == (1, None)
+    assert off.notes[0].startswith("event saving is switched off: ")
+
+    # Switched on again some time after; of the time before the first login after that nobody knows.
+    lab.keycloak.events_enabled = True
+    lab.keycloak.log_in(ada, NOW + 5 * HOUR, ("renku",))
+    lab.clock.advance(6 * HOUR)
+    on = pull_logins(lab, off.state)
+    assert on.seen == Span(NOW + 5 * HOUR, NOW + 6 * HOUR)
+
+    lab.clock.advance(HOUR)
+    assert pull_logins(lab, on.state).seen == Span(NOW + 6 * HOUR, NOW + 7 * HOUR)
+
+
+@pytest.mark.parametrize(("types", "saved"), [([], True), (["LOGIN", "LOGOUT"], True), (["LOGOUT"], False)])
+def test_saving_other_types_only_is_switched_off_too(lab: RenkuLab, types: list[str], *, saved: bool) -> None:
+    ada = lab.keycloak.add_user("ada@example.org", NOW - 9 * DAY)
+    lab.keycloak.log_in(ada, NOW - HOUR)
+    lab.faults.add("/events/config$", json_answer({"eventsEnabled": True, "enabledEventTypes": types}), times=None)
+
+    assert (pull_logins(lab).seen is not None) == saved
+
+
+def test_a_deployment_that_begins_earlier_reads_all_again(lab: RenkuLab) -> None:
+    ada = lab.keycloak.add_user("ada@example.org", NOW - 90 * DAY)
+    lab.keycloak.log_in(ada, NOW - 60 * DAY, ("renku",))
+    state = pull_logins(lab).state
+
+    assert len(pull_logins(lab, state).rows) == 0
+    deployment = source(lab)._deployment.model_copy(update={"start": START - 90 * DAY})
+    assert len(KeycloakSource(deployment, AddressBook(KEY, [])).pull_logins(state, NOW).rows) == 1
+
+
+# Users
+
+
+def test_all_users_are_pulled_but_service_accounts(lab: RenkuLab) -> None:
+    people = [lab.keycloak.add_user(f"person-{number:03}@example.org", NOW - DAY) for number in range(250)]
+    people[3].enabled = False
+    people[4].email = " Person@Example.ORG "
+    people[5].email = ""
+    people[6].created_at = None
+
+    users = source(lab).pull_users(NOW).set_index("keycloak_id")
+
+    assert set(users.index) == {person.id for person in people}
+    hashed = hmac.new(KEY, b"person@example.org", hashlib.sha256).hexdigest()
+    assert list(users.loc[people[4].id, "address_hashes"]) == [hashed]
+    assert list(users.loc[people[5].id, "address_hashes"]) == []
+    assert list(users[users["enabled"] == False].index) == [people[3].id]  # noqa: E712
+    assert users.loc[people[0].id, "created_at"] == ms(NOW - DAY)
+    assert pd.isna(users.loc[people[6].id, "created_at"])
+
+
+def test_a_user_deleted_while_the_pages_are_read_hides_nobody(lab: RenkuLab) -> None:
+    people = [lab.keycloak.add_user(f"person-{number:03}@example.org", NOW - DAY) for number in range(150)]
+    chosen = lab._keycloak_api._chosen_users
+
+    def delete_one_after_the_first_page(request: Any, client: Any) -> Any:
+        if request.first("first") == "100" and people[0].id in lab.keycloak.users:
+            lab.keycloak.delete_user(people[0])
+        return chosen(request, client)
+
+    lab._keycloak_api._chosen_users = delete_one_after_the_first_page  # type: ignore[method-assign]
+
+    assert set(source(lab).pull_users(NOW)["keycloak_id"]) == {person.id for person in people}
+
+
+def test_a_realm_without_users_is_no_error(lab: RenkuLab) -> None:
+    assert len(source(lab).pull_users(NOW)) == 0
+
+
+# Access
+
+
+def test_tokens_that_run_out_are_renewed_in_mid_pull(lab: RenkuLab) -> None:
+    lab.keycloak.token_uses = 2
+    ada = lab.keycloak.add_user("ada@example.org", NOW - 9 * DAY)
+    for minutes in range(450):
+        lab.keycloak.log_in(ada, NOW - minutes * dt.timedelta(minutes=1), ("renku",))
+
+    assert len(pull_logins(lab).rows) == 450
+
+
+def test_a_token_is_asked_for_once_while_it_lasts(lab: RenkuLab) -> None:
+    kept = source(lab)
+    kept.pull_users(NOW)
+    kept.pull_logins(LoginsState(), NOW)
+
+    assert len(lab.requests.matching("/token$")) == 1
+
+
+def test_a_token_about_to_expire_is_renewed_before_it_is_refused(lab: RenkuLab) -> None:
+    lab.keycloak.token_lifespan = dt.timedelta(seconds=0)
+    lab.faults.add("/admin/", json_answer([]), times=None)
+    kept = source(lab)
+    for _ in range(2):
+        with pytest.raises(SourceError):
+            kept.pull_logins(LoginsState(), NOW)
+
+    assert len(lab.requests.matching("/token$")) >= 2
+    assert not [request for request in lab.requests if request.status == 401]
+
+
+@pytest.mark.parametrize(
+    ("path", "version"), [("/auth", (15, 1, 1)), ("", (26, 4, 0)), ("/somewhere/auth", (20, 0, 1))]
+)
+def test_the_base_path_is_the_deployments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, version: Version
+) -> None:
+    with RenkuLab("lab", tmp_path, now=NOW, keycloak_path=path, keycloak_version=version) as lab:
+        monkeypatch.setenv("LAB_KEYCLOAK_SECRET", lab.keycloak_secret)
+        lab.keycloak.add_user("ada@example.org", NOW)
+
+        assert len(source(lab).pull_users(NOW)) == 1
+
+
+def json_answer(content: Any, status: int = 200) -> Instead:
+    import orjson
+
+    return Instead(status, orjson.dumps(content), {"Content-Type": "application/json"})
+
+
+def refusal(action: Any) -> str:
+    with pytest.raises(SourceError) as caught:
+        action()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith("lab: keycloak: ")
+    return message
+
+
+def test_a_missing_role_is_named(lab: RenkuLab) -> None:
+    lab.keycloak.clients["renku-metrics"].roles = ("view-realm",)
+
+    message = refusal(lambda: pull_logins(lab))
+    assert "renku-metrics" in message
+    assert "view-events" in message
+    message = refusal(lambda: source(lab).pull_users(NOW))
+    assert "renku-metrics" in message
+    assert "view-users" in message
+
+
+def test_users_that_are_hidden_are_not_no_users(lab: RenkuLab) -> None:
+    lab.keycloak.add_user("ada@example.org", NOW - DAY)
+    lab.keycloak.clients["renku-metrics"].roles = ("view-events", "query-users")
+
+    assert "view-users" in refusal(lambda: source(lab).pull_users(NOW))
+
+
+def test_a_wrong_secret_is_named_by_its_variable(lab: RenkuLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_KEYCLOAK_SECRET", "not-the-secret")
+
+    message = refusal(lambda: pull_logins(lab))
+
+    assert "LAB_KEYCLOAK_SECRET" in message
+    assert "renku-metrics" in message
+    assert "not-the-secret" not in message
+
+
+def test_an_unknown_client_is_named(lab: RenkuLab) -> None:
+    assert "somebody-else" in refusal(lambda: source(lab, client_id="somebody-else").pull_users(NOW))
+
+
+def test_a_client_without_service_account_is_told_so(lab: RenkuLab) -> None:
+    lab.keycloak.clients["renku-metrics"].service_account = False
+
+    assert "service account" in refusal(lambda: pull_logins(lab))
+
+
+@pytest.mark.parametrize("path", ["", "/elsewhere"])
+def test_a_wrong_base_path_hints_at_auth(lab: RenkuLab, path: str) -> None:
+    url = lab.keycloak_url.removesuffix("/auth") + path
+
+    message = refusal(lambda: source(lab, url=url).pull_users(NOW))
+
+    assert "Renku" in message
+    assert "/auth" in message
+
+
+def test_an_unknown_realm_is_named(lab: RenkuLab) -> None:
+    assert "realm Elsewhere" in refusal(lambda: source(lab, realm="Elsewhere").pull_users(NOW))
+
+
+def test_a_secret_that_is_not_set_is_named(lab: RenkuLab) -> None:
+    with pytest.raises(ConfigurationError, match="NOT_SET_ANYWHERE"):
+        source(lab, client_secret="${NOT_SET_ANYWHERE}").pull_users(NOW)
+
+
+@pytest.mark.parametrize("content", [{"a": "b"}, [1], "text", [{"type": "LOGIN"}], [{"type": "LOGIN", "time": "x"}]])
+def test_an_answer_that_is_no_list_of_events_stops_the_pull(lab: RenkuLab, content: Any) -> None:
+    lab.faults.add("/events$", json_answer(content), times=None)
+
+    refusal(lambda: pull_logins(lab))
