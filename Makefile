@@ -21,9 +21,12 @@ check: $(READY)
 
 install: $(READY)
 
+LOCK := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q
+
+# The image gets the same versions without what only development needs.
 lock:
-	$(VENV)/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-header --upgrade -q -o requirements.lock
+	$(LOCK) --upgrade pyproject.toml --extra dev -o requirements.lock
+	$(LOCK) --upgrade pyproject.toml hosting/requirements.in --constraint requirements.lock -o hosting/requirements.lock
 
 # Byte-compiling once saves a second at each start of a dagster command.
 $(READY): pyproject.toml requirements.lock

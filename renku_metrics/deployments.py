@@ -5,24 +5,30 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from renku_metrics.errors import ConfigurationError
+from renku_metrics.object_storage import S3_ADDRESS
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*(:\d+)?")
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def _web_address(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(value)
+        well_formed = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        well_formed = False
+    if not well_formed or re.search(r"\s", value):
         raise ValueError("must be a web address such as https://renkulab.io")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("must hold no user, password, query or fragment")
@@ -30,33 +36,49 @@ def _web_address(value: str) -> str:
 
 
 def _audit_log(value: str) -> str:
-    if "://" in value and not re.match(r"s3://[^/]+", value):
+    if "://" in value and not S3_ADDRESS.fullmatch(value):
         raise ValueError("must be s3://bucket/prefix or a directory")
     return value
 
 
 def _domain(value: str) -> str:
     if not DOMAIN.fullmatch(value):
-        raise ValueError(f"{value!r} is no domain such as renkulab.io")
+        raise ValueError("must be a domain such as renkulab.io")
+    return value
+
+
+def _day(value: Any) -> Any:
+    # Anything else pydantic would read as seconds since 1970.
+    if not isinstance(value, dt.date) and not (isinstance(value, str) and DAY.fullmatch(value)):
+        raise ValueError("must be a day such as 2026-01-31")
     return value
 
 
 class Secret:
-    """The name of an environment variable; its value is looked up when it is used and never kept."""
+    """The name of an environment variable; its value is looked up when it is used and never kept.
+
+    ``place`` is the file and key that ask for it.
+    """
 
     def __init__(self, variable: str) -> None:
         self.variable = variable
+        self.place = ""
 
     def reveal(self) -> str:
         """The secret itself. Raises ConfigurationError when the variable is not set."""
-        value = os.environ.get(self.variable, "")
+        value = self._value()
         if not value:
-            raise ConfigurationError(f"environment variable {self.variable} is not set")
+            where = f"{self.place}: " if self.place else ""
+            raise ConfigurationError(f"{where}environment variable {self.variable} is not set")
         return value
 
     @property
     def is_set(self) -> bool:
-        return bool(os.environ.get(self.variable))
+        return bool(self._value())
+
+    def _value(self) -> str:
+        # Secrets mounted from files end with a line break, which an HTTP client refuses by quoting the whole secret.
+        return os.environ.get(self.variable, "").strip()
 
     def __repr__(self) -> str:
         return f"${{{self.variable}}}"
@@ -101,11 +123,38 @@ class Deployment(_Section):
 
     name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
     title: str = Field(min_length=1)
-    start: dt.date
+    start: Annotated[dt.date, BeforeValidator(_day)]
     domains: tuple[Annotated[str, AfterValidator(_domain)], ...] = ()
     gitlab: GitLab | None = None
     keycloak: Keycloak | None = None
     amalthea: Amalthea | None = None
+
+    def model_post_init(self, _context: Any, /) -> None:
+        for name, section in self:
+            for key, value in section if isinstance(section, _Section) else ():
+                if isinstance(value, Secret):
+                    value.place = f"{self.name}.yaml: {name}.{key}"
+
+
+class _RepeatedKey(yaml.MarkedYAMLError):
+    """A key stands twice in one mapping; YAML itself would take the last."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a day stays text, so that a wrong one is a fault of its key, and no key stands twice."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise _RepeatedKey(problem=key.value, problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def read_deployment(path: Path) -> Deployment:
@@ -114,12 +163,14 @@ def read_deployment(path: Path) -> Deployment:
     Raises ConfigurationError, one line per fault with the file and the key.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
+        if isinstance(error, _RepeatedKey):
+            raise ConfigurationError(f"{path}: {_shown(error.problem)}: stands there a second time{where}") from None
         raise ConfigurationError(f"{path}: is not valid YAML{where}") from None
     if not isinstance(content, Mapping):
         raise ConfigurationError(f"{path}: must hold keys and values, beginning with name:")
@@ -163,12 +214,20 @@ def read_deployments(folder: Path) -> dict[str, Deployment]:
 def _lines(path: Path, error: ValidationError) -> list[str]:
     lines = []
     for fault in error.errors(include_input=False, include_url=False, include_context=False):
-        key = ".".join(str(part) for part in fault["loc"]) or "file"
+        key = ".".join(map(_shown, fault["loc"])) or "file"
         message = {
             "extra_forbidden": "is not a known key",
             "missing": "is missing",
+            "model_type": "must hold keys and values, such as url: https://renkulab.io",
+            "tuple_type": "must be a list, such as [renkulab.io]",
         }.get(fault["type"], fault["msg"].removeprefix("Value error, "))
         if key == "name" and fault["type"] == "string_pattern_mismatch":
             message = "must be lower case letters, digits and hyphens, such as renkulab-io"
         lines.append(f"{path}: {key}: {message}")
     return lines
+
+
+def _shown(key: object) -> str:
+    # What a slip of the pen ran together, such as token:secret, is no key from there on.
+    match = re.match(r"\w*", str(key))
+    return match[0] if match else ""

@@ -23,8 +23,9 @@ EVENT_DAY = "event_day"
 
 @dataclass(frozen=True)
 class Grid:
-    """The partitions of one set of deployments."""
+    """The partitions of one set of deployments; ``first_day`` is the first that any of them can have."""
 
+    first_day: dt.date
     by_deployment: dg.StaticPartitionsDefinition
     by_day: dg.MultiPartitionsDefinition
     by_week: dg.MultiPartitionsDefinition
@@ -42,6 +43,7 @@ class Grid:
         # Days end with yesterday, since only a day that is over can be complete. Weeks and months hold the
         # running one too: it is published as `period not over`.
         return cls(
+            first_day=first,
             by_deployment=names,
             by_day=each_deployment(EVENT_DAY, dg.DailyPartitionsDefinition(first.isoformat())),
             by_week=each_deployment(
@@ -55,15 +57,15 @@ class Grid:
 
     def days(self, now: dt.datetime) -> list[str]:
         """Every day of the grid that is over, YYYY-MM-DD."""
-        return list(self._event_days.get_partition_keys(current_time=now))
+        event_days = self.by_day.get_partitions_def_for_dimension(EVENT_DAY)
+        return list(event_days.get_partition_keys(current_time=now))
 
     def holds(self, partition: tuple[str, ...], now: dt.datetime) -> bool:
         """Whether a deployment, or a deployment and day, is a partition by now."""
-        return len(partition) == 1 or partition[1] in self._event_days.get_partition_keys(current_time=now)
-
-    @property
-    def _event_days(self) -> dg.PartitionsDefinition:
-        return self.by_day.get_partitions_def_for_dimension(EVENT_DAY)
+        if len(partition) == 1:
+            return True
+        # Compared and not looked up: a first pull asks for thousands, and Dagster lists all days at each.
+        return self.first_day <= dt.date.fromisoformat(partition[1]) < now.astimezone(dt.UTC).date()
 
 
 def key(deployment: str, time: str) -> str:

@@ -48,6 +48,12 @@ def days_between(first: dt.date, last: dt.date) -> Iterator[dt.date]:
         day += ONE_DAY
 
 
+def now() -> dt.datetime:
+    """The present, UTC, in whole milliseconds as the tables keep it."""
+    present = dt.datetime.now(dt.UTC)
+    return present.replace(microsecond=present.microsecond // 1000 * 1000)
+
+
 def midnight(day: dt.date) -> dt.datetime:
     """The instant the day begins, UTC."""
     return dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC)

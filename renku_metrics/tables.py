@@ -63,18 +63,35 @@ class Table:
         return f"{self.folder}/{self.name}" if self.folder else self.name
 
     def frame(self, rows: Iterable[Mapping[str, Any]] = ()) -> pd.DataFrame:
-        """One row per mapping, with every column of the table in its type; columns not given are missing."""
-        return to_pandas(pa.Table.from_pylist(list(rows), schema=self.schema))
+        """One row per mapping, with every column of the table in its type; columns not given are missing.
+
+        Raises ValueError when a value does not fit its column.
+        """
+        given = list(rows)
+        arrays = []
+        for field in self.schema:
+            try:
+                arrays.append(pa.array([row.get(field.name) for row in given], field.type))
+            except (pa.ArrowException, OverflowError, UnicodeError):
+                # The value itself stays out of the message: it may be personal.
+                raise ValueError(f"{self.name}: {field.name} holds a value that is no {field.type}") from None
+        return to_pandas(pa.table(arrays, schema=self.schema))
 
     def conform(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The same rows with exactly the table's columns and types, sorted by key.
 
-        Raises ValueError when a required value is missing or a key stands twice.
+        Raises ValueError when a column or a required value is missing, a value does not fit its column, or a key
+        stands twice.
         """
+        absent = [column.name for column in self.columns if column.name not in frame.columns]
+        if absent:
+            raise ValueError(f"{self.name}: there is no column {', '.join(absent)}")
         try:
             table = pa.Table.from_pandas(frame, schema=self.schema, preserve_index=False)
-        except (KeyError, pa.ArrowException) as error:
-            raise ValueError(f"{self.name}: {error}") from error
+        except (pa.ArrowException, OverflowError, UnicodeError) as error:
+            # Arrow names the value first, which may be personal, and the column last.
+            where = error.args[-1] if isinstance(error, pa.ArrowException) and len(error.args) > 1 else "a value"
+            raise ValueError(f"{self.name}: {where} does not fit the column's type") from None
         for field in self.schema:
             if not field.nullable and table.column(field.name).null_count:
                 raise ValueError(f"{self.name}: {field.name} is missing in some rows")

@@ -16,7 +16,7 @@ from renku_metrics.deployments import Deployment
 from renku_metrics.metrics.counting import count_active_users, count_core_action
 from renku_metrics.metrics.definition import CoreAction
 from renku_metrics.metrics.dictionary import ACTIVE_USERS
-from renku_metrics.periods import Period
+from renku_metrics.periods import Period, now
 from renku_metrics.store.store import Partition, Store
 from renku_metrics.tables import USER_DAYS, PeriodKind, Table
 
@@ -58,15 +58,15 @@ def _metric_asset(
         store = central_store.open()
 
         def work(name: str, starts: list[str]) -> Iterator[Materialized]:
-            now = dt.datetime.now(dt.UTC)
+            counted_at = now()
             periods = [Period(dt.date.fromisoformat(start), kind) for start in starts]
             # Nothing is published for a period that begins before the deployment does.
             counted = [period for period in periods if period.start >= deployments[name].start]
-            over = set(grid.days(now))
+            over = set(grid.days(counted_at))
             needed = sorted({day.isoformat() for period in counted for day in period.days} & over)
             found = store.read(USER_DAYS, [(name, day) for day in needed])
             places: list[Partition] = [(name, start) for start in starts]
-            numbers = count(found, name, counted, now) if counted else table.frame()
+            numbers = count(found, name, counted, counted_at) if counted else table.frame()
             rows = _keep_unchanged(store, table, places, numbers)
             written = store.write(table, rows, places)
             yield from materialized(store, table, written, _facts(rows, kind))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from typing import Any
 
 import dagster as dg
@@ -95,7 +96,8 @@ def each_deployment(
                 )
             )
     if not failures:
-        for asset in sorted(selected):
+        # Dagster takes the assets of one step in the order of their dependencies.
+        for asset in [asset for asset in _in_order(context) if asset in selected]:
             versions = [
                 item.version
                 for done in stored.values()
@@ -108,6 +110,12 @@ def each_deployment(
             recorded(deployment, done)
     if failures:
         raise dg.Failure("\n".join(failures.values()), allow_retries=False)
+
+
+def _in_order(context: dg.AssetExecutionContext) -> list[str]:
+    keys = context.assets_def.keys
+    depends = {key: context.assets_def.asset_deps[key] & keys for key in keys}
+    return [key.to_user_string() for key in TopologicalSorter(depends).static_order()]
 
 
 def _version_of(versions: list[str]) -> str:

@@ -18,6 +18,7 @@ from renku_metrics.metrics.definitions_document import definitions
 from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.metrics.published_readme import published_readme
 from renku_metrics.metrics.publishing import publish, revise
+from renku_metrics.periods import now
 from renku_metrics.store.store import WHOLE, Store
 from renku_metrics.tables import REVISIONS, Table, published_table
 
@@ -42,14 +43,14 @@ def published_asset(deployments: Mapping[str, Deployment], core_actions: Sequenc
     )
     def published(central_store: CentralStore) -> dg.MaterializeResult[None]:
         store = central_store.open()
-        numbers = write_published(store, deployments, core_actions, dt.datetime.now(dt.UTC))
+        numbers = write_published(store, deployments, core_actions, now())
         return dg.MaterializeResult(metadata={**numbers, "dagster/uri": store.storage.address("published")})
 
     return published
 
 
 def write_published(
-    store: Store, deployments: Mapping[str, Deployment], core_actions: Sequence[CoreAction], now: dt.datetime
+    store: Store, deployments: Mapping[str, Deployment], core_actions: Sequence[CoreAction], published_at: dt.datetime
 ) -> dict[str, int]:
     """Writes everything below ``published/``; returns the numbers of rows, complete rows and revisions."""
     covered = {name: coverage_of(store, deployment) for name, deployment in deployments.items()}
@@ -58,8 +59,10 @@ def write_published(
     for kind in KINDS:
         table = published_table(kind)
         counts = {action.key: _everything(store, action.table(kind), deployments) for action in core_actions}
-        rows[kind] = publish(kind, _everything(store, ACTIVE_USERS.table(kind), deployments), counts, covered, now)
-        revisions.append(revise(store.read_if_there(table, [WHOLE]), rows[kind], now))
+        rows[kind] = publish(
+            kind, _everything(store, ACTIVE_USERS.table(kind), deployments), counts, covered, published_at
+        )
+        revisions.append(revise(store.read_if_there(table, [WHOLE]), rows[kind], published_at))
     # Revisions first: a number that was replaced must never lack its record.
     revised = REVISIONS.conform(pd.concat(revisions, ignore_index=True))
     store.write(REVISIONS, revised, [WHOLE])

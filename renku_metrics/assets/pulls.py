@@ -19,7 +19,9 @@ from renku_metrics.object_storage import open_storage
 from renku_metrics.periods import Span, midnight
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.amalthea import FilesRead, pull_sessions
-from renku_metrics.sources.gitlab import GitLabSource
+from renku_metrics.sources.gitlab import pull_projects, pull_users
+from renku_metrics.sources.gitlab_client import GitLabClient
+from renku_metrics.sources.gitlab_history import History
 from renku_metrics.sources.gitlab_state import GitLabState
 from renku_metrics.sources.keycloak import KeycloakSource, LoginsState
 from renku_metrics.store.store import Partition, Store, partitions_of
@@ -76,20 +78,22 @@ class Pull:
 
     def gitlab_projects(self) -> None:
         if self.deployment.gitlab:
-            self._merge((RAW_GITLAB_PROJECTS, self._gitlab().pull_projects(self.now)))
+            self._merge((RAW_GITLAB_PROJECTS, pull_projects(GitLabClient(self.deployment), self.deployment, self.now)))
 
     def gitlab_users(self) -> None:
         if self.deployment.gitlab:
             stored = self.store.read_if_there(RAW_GITLAB_USERS, [(self.deployment.name,)])
-            self._merge((RAW_GITLAB_USERS, self._gitlab().pull_users(stored, self.now)))
+            client, book = GitLabClient(self.deployment), self._addresses()
+            self._merge((RAW_GITLAB_USERS, pull_users(client, self.deployment, book, stored, self.now)))
 
     def gitlab_history(self, with_pushes: bool) -> None:
         """Commits and, where asked for, push events; with the rows of the projects they are in."""
         if not self.deployment.gitlab:
             return
         state = GitLabState.from_json(self._remembered())
-        source = self._gitlab()
-        for batch in source.pull_commits(state, self.now, with_pushes=with_pushes):
+        client, book = GitLabClient(self.deployment), self._addresses()
+        history = History(client, self.deployment, book, state, self.now, with_pushes=with_pushes)
+        for batch in history.batches():
             self._merge(
                 (RAW_GITLAB_PROJECTS, batch.projects),
                 (RAW_GITLAB_PUSHES, batch.pushes),
@@ -97,10 +101,18 @@ class Pull:
             )
             # Heads move only after the commits they stand for are safely in the table.
             self._remember(batch.state.to_json())
-            self.say(f"{self.deployment.name}: gitlab: {batch.progress}")
-        self.facts = source.summary.facts()
-        if source.summary.complete:
-            self._cover("commits", [Span(midnight(self.deployment.start), source.summary.started_at)])
+            self.say(f"{client.where}: {batch.progress}")
+        summary = history.summary
+        self.facts = {
+            "projects_listed": summary.listed,
+            "projects_read": summary.read,
+            "new_commits": summary.commits,
+            "requests": client.connection.requests_made,
+            "projects_unread": len(summary.unread),
+            "unread": {str(project): why for project, why in summary.unread.items()},
+        }
+        if summary.complete:
+            self._cover("commits", [Span(midnight(self.deployment.start), summary.started_at)])
 
     def keycloak_users(self) -> None:
         if self.deployment.keycloak:
@@ -143,9 +155,6 @@ class Pull:
         }
         if self._unreported != before | changed:
             self._write_unreported(before | changed)
-
-    def _gitlab(self) -> GitLabSource:
-        return GitLabSource(self.deployment, self._addresses())
 
     def _addresses(self) -> AddressBook:
         book = AddressBook(environment.hash_key(), noreply_hosts(self.deployment))

@@ -4,7 +4,6 @@ Asking for a day means: bring this deployment up to date, then that day's file s
 pull changed on the way is reported to Dagster as materialized too.
 """
 
-import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import dagster as dg
@@ -15,6 +14,7 @@ from renku_metrics.assets.pulls import Pull, SourceName
 from renku_metrics.assets.resources import CentralStore
 from renku_metrics.assets.specifications import ONE_RUN, specification
 from renku_metrics.deployments import Deployment
+from renku_metrics.periods import now
 from renku_metrics.store.store import Partition, Store
 from renku_metrics.tables import (
     RAW_AMALTHEA_SESSIONS,
@@ -41,7 +41,7 @@ def raw_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -> 
         context: dg.AssetExecutionContext, store: Store, source: SourceName, bring: Bring, tables: Sequence[Table]
     ) -> Results:
         def pull_of(name: str) -> Pull:
-            return Pull(deployments[name], source, store, dt.datetime.now(dt.UTC), context.log.info)
+            return Pull(deployments[name], source, store, now(), context.log.info)
 
         def work(name: str, days: list[str]) -> Iterator[Materialized]:
             pull = pull_of(name)

@@ -101,4 +101,4 @@ def _materialize_everything() -> None:
 
 def _rows(materialization: dg.AssetMaterialization) -> int:
     counts = (materialization.metadata.get(f"dagster/{name}") for name in ("partition_row_count", "row_count"))
-    return sum(count.value for count in counts if isinstance(count, dg.IntMetadataValue))
+    return sum(count.value or 0 for count in counts if isinstance(count, dg.IntMetadataValue))

@@ -30,6 +30,7 @@ REASONS = (
 
 # The value of renku_helper for the one-per-workflow commits of `renku migrate`.
 MIGRATED_WORKFLOW_HELPER = "migrated workflow"
+TOLD_BY_ANY_LINE = ("keycloak_id", "gitlab_project_id", "renku_project_id")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def clean_commits(commits: pd.DataFrame, projects: pd.DataFrame) -> CleanCommits
 
 @dataclass(frozen=True)
 class CleanSessions:
-    """Rows of RAW_AMALTHEA_SESSIONS with user and project filled from the session's other lines of the day.
+    """Rows of RAW_AMALTHEA_SESSIONS, with user and project from all of the session's lines in the file of the day.
 
     ``started``: one per session. ``resumed``: one per session and time. ``dropped``: the reason for each row that
     is in neither. ``twice``: the rows that are in both and so make two events.
@@ -93,15 +94,12 @@ class CleanSessions:
 def clean_sessions(sessions: pd.DataFrame) -> CleanSessions:
     """The rows that start or resume a session.
 
-    A session starts once, at its creation, whichever of its lines is left to say so; of several users or projects
-    that its lines name, the first counts.
+    A session starts once, at its creation, whichever of its lines is left to say so, by the first user that they
+    name. A resume is by the user of its own line, and where that names none by the first.
     """
     session = ["event_day", "namespace", "session_uid"]
-    lines = sessions.sort_values([*session, "changed_at", "old_status", "status", "keycloak_id"])
-    for column in ("keycloak_id", "gitlab_project_id", "renku_project_id"):
-        first = lines.groupby(session, dropna=False, sort=False)[column].transform("first")
-        lines[column] = lines[column].fillna(first)
-
+    lines = sessions.sort_values([*session, "changed_at", "old_status", "status", "keycloak_id"], na_position="first")
+    first = lines.groupby(session, dropna=False, sort=False)[list(TOLD_BY_ANY_LINE)].transform("first")
     changed_today = _day(lines["changed_at"]) == lines["event_day"]
     resumes = lines["old_status"].eq("hibernated") & lines["status"].isin(["starting", "running"])
     created_today = lines[_day(lines["created_at"]) == lines["event_day"]]
@@ -109,6 +107,8 @@ def clean_sessions(sessions: pd.DataFrame) -> CleanSessions:
     started = created_today.loc[resumes[created_today.index].sort_values(kind="stable").index].drop_duplicates(session)
     resumed = lines[resumes & changed_today].drop_duplicates([*session, "changed_at"])
 
+    started = started.assign(**{column: first.loc[started.index, column] for column in TOLD_BY_ANY_LINE})
+    resumed = resumed.fillna(first.loc[resumed.index])
     reason = pd.Series(NO_START_OR_RESUME, index=lines.index, dtype=object)
     reason[resumes] = DUPLICATE_LINE
     reason[~changed_today] = COUNTED_ON_ANOTHER_DAY

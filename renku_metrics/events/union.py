@@ -98,13 +98,12 @@ def build_events(raw: RawFrames) -> EventsBuilt:
 
 
 def _account(parts: list[_Part]) -> pd.DataFrame:
-    days = pd.concat([part.raw["event_day"] for part in parts])
-    account = pd.DataFrame({"rows": days.value_counts()}).sort_index()
-    account["derived"] = pd.concat([part.derived for part in parts]).value_counts()
+    rows = pd.concat([part.raw["event_day"] for part in parts]).value_counts()
+    derived = pd.concat([part.derived for part in parts]).value_counts()
     dropped = pd.concat([part.dropped.to_frame("reason").join(part.raw["event_day"]) for part in parts])
-    for reason in REASONS:
-        account[reason] = dropped.loc[dropped["reason"] == reason, "event_day"].value_counts()
-    return account.fillna(0).astype("int64").rename_axis("event_day")
+    by_reason = dropped.groupby(["event_day", "reason"]).size().unstack().reindex(index=rows.index, columns=REASONS)
+    account = by_reason.assign(rows=rows, derived=derived)[["rows", "derived", *REASONS]]
+    return account.fillna(0).astype("int64").sort_index().rename_axis(index="event_day", columns=None)
 
 
 def _from_commits(raw: pd.DataFrame, projects: pd.DataFrame, identities: Identities) -> _Part:

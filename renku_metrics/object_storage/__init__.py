@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage.directory import DirectoryStorage
@@ -12,6 +12,8 @@ from renku_metrics.object_storage.s3 import S3Storage
 
 __all__ = ["PARALLEL_REQUESTS", "DirectoryStorage", "ObjectInfo", "ObjectStorage", "S3Storage", "open_storage"]
 
+S3_ADDRESS = re.compile(r"s3://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]*)(/(?P<prefix>.*))?")
+
 
 def open_storage(address: str, endpoint_url: str | None = None) -> ObjectStorage:
     """The objects at ``s3://bucket/prefix`` or in a directory, which need not exist yet.
@@ -19,9 +21,9 @@ def open_storage(address: str, endpoint_url: str | None = None) -> ObjectStorage
     Credentials, region and (where ``endpoint_url`` is not given) the endpoint come from the environment by
     boto3's rules. Raises StoreError for any other kind of address.
     """
-    parts = urlsplit(address)
-    if parts.scheme == "s3" and parts.netloc:
-        return S3Storage(parts.netloc, parts.path.strip("/"), endpoint_url)
+    if match := S3_ADDRESS.fullmatch(address):
+        return S3Storage(match["bucket"], (match["prefix"] or "").strip("/"), endpoint_url)
     if "://" in address:
-        raise StoreError(f"{address}: must be a directory or s3://bucket/prefix")
+        # What follows may hold a password.
+        raise StoreError(f"{address.partition('://')[0]}://…: must be a directory or s3://bucket/prefix")
     return DirectoryStorage(Path(address))

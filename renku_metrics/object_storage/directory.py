@@ -61,13 +61,17 @@ class DirectoryStorage:
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         folder = self._root / prefix if prefix.endswith("/") or not prefix else (self._root / prefix).parent
         found = []
-        for parent, _, names in os.walk(folder):
+        for parent, _, names in os.walk(folder, onerror=_unless_gone):
             for name in names:
                 path = Path(parent) / name
                 key = path.relative_to(self._root).as_posix()
                 if key.startswith(prefix) and not name.endswith(".partial"):
-                    status = path.stat()
-                    found.append(ObjectInfo(key, status.st_size, f"{status.st_mtime_ns}-{status.st_size}"))
+                    # One that is deleted meanwhile is not there.
+                    with contextlib.suppress(FileNotFoundError):
+                        status = path.stat()
+                        # The clock of files is too coarse to tell two quick writes apart.
+                        version = f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"
+                        found.append(ObjectInfo(key, status.st_size, version))
         return iter(sorted(found, key=lambda info: info.key))
 
     @contextlib.contextmanager
@@ -90,3 +94,9 @@ class DirectoryStorage:
                         raise StoreError(f"{path}: another pull has held this for over an hour") from None
                     time.sleep(0.2)
             yield
+
+
+def _unless_gone(error: OSError) -> None:
+    # os.walk passes over folders that it cannot read; what is in them would be taken for deleted.
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise StoreError(f"{error.filename}: cannot be listed: {error.strerror}")

@@ -10,13 +10,14 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from renku_metrics.errors import StoreError
+from renku_metrics.object_storage.s3_errors import S3_ERRORS, explain
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -31,14 +32,14 @@ LONGEST_WAIT_SECONDS = 3600.0
 def lease(client: S3Client, bucket: str, key: str, address: str) -> Iterator[None]:
     """Holds the object ``key`` alone for the length of the block.
 
-    Raises StoreError when another held it for over an hour, or when this holder was cut off from the server for
-    so long that another may have taken over.
+    Raises StoreError when another held it for over an hour, or when this holder was suspended, or cut off from the
+    server, for so long that another has taken over or may have.
     """
     holder = uuid.uuid4().hex.encode()
     try:
         _acquire(client, bucket, key, address, holder)
-    except (ClientError, BotoCoreError) as error:
-        raise StoreError(f"{address}: cannot be held: {error}") from None
+    except S3_ERRORS as error:
+        raise explain(error, bucket, address) from None
     over = threading.Event()
     lost = threading.Event()
 
@@ -46,9 +47,12 @@ def lease(client: S3Client, bucket: str, key: str, address: str) -> Iterator[Non
         refreshed = time.monotonic()
         while not over.wait(REFRESH_SECONDS):
             try:
+                if _holder(client, bucket, key) != holder:
+                    lost.set()
+                    return
                 client.put_object(Bucket=bucket, Key=key, Body=holder)
                 refreshed = time.monotonic()
-            except (ClientError, BotoCoreError):
+            except S3_ERRORS:
                 if time.monotonic() - refreshed > STALE_AFTER_SECONDS:
                     lost.set()
 
@@ -59,10 +63,14 @@ def lease(client: S3Client, bucket: str, key: str, address: str) -> Iterator[Non
     finally:
         over.set()
         refresher.join()
-        if not lost.is_set():
-            client.delete_object(Bucket=bucket, Key=key)
+        # Whatever cannot be deleted now gives way by its age.
+        with suppress(*S3_ERRORS):
+            if _holder(client, bucket, key) == holder:
+                client.delete_object(Bucket=bucket, Key=key)
+            else:
+                lost.set()
     if lost.is_set():
-        raise StoreError(f"{address}: the server was out of reach for so long that another pull may have begun")
+        raise StoreError(f"{address}: this pull was out of touch for so long that another may have begun; run it again")
 
 
 def _acquire(client: S3Client, bucket: str, key: str, address: str, holder: bytes) -> None:

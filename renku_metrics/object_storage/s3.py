@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -11,14 +12,17 @@ import boto3
 from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage.interface import PARALLEL_REQUESTS, ObjectInfo
 from renku_metrics.object_storage.lease import lease
+from renku_metrics.object_storage.s3_errors import S3_ERRORS, explain
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+MULTIPART_FROM_BYTES = 64 * 1024**2
 
 
 class S3Storage:
@@ -37,7 +41,9 @@ class S3Storage:
             response_checksum_validation="when_required",
         )
         try:
-            self._client: S3Client = boto3.session.Session().client("s3", endpoint_url=endpoint_url, config=config)
+            # boto3 itself reads AWS_DEFAULT_REGION alone.
+            session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
+            self._client: S3Client = session.client("s3", endpoint_url=endpoint_url, config=config)
         except (BotoCoreError, ValueError) as error:
             raise StoreError(f"{self.address()}: {error}") from None
 
@@ -49,21 +55,21 @@ class S3Storage:
             return self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"].read()
         except self._client.exceptions.NoSuchKey:
             raise FileNotFoundError(self.address(key)) from None
-        except (ClientError, BotoCoreError) as error:
+        except S3_ERRORS as error:
             raise self._explain(key, error) from None
 
     def write(self, key: str, content: bytes) -> None:
         # A single put, or a multipart upload that becomes visible when it is complete.
-        transfer = TransferConfig(multipart_threshold=64 * 1024**2, use_threads=False)
+        transfer = TransferConfig(multipart_threshold=MULTIPART_FROM_BYTES, use_threads=False)
         try:
             self._client.upload_fileobj(io.BytesIO(content), self._bucket, self._prefix + key, Config=transfer)
-        except (ClientError, BotoCoreError, S3UploadFailedError) as error:
+        except (*S3_ERRORS, S3UploadFailedError) as error:
             raise self._explain(key, error) from None
 
     def delete(self, key: str) -> None:
         try:
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
-        except (ClientError, BotoCoreError) as error:
+        except S3_ERRORS as error:
             raise self._explain(key, error) from None
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
@@ -75,19 +81,11 @@ class S3Storage:
                 for item in page.get("Contents", []):
                     key = item["Key"].removeprefix(self._prefix)
                     yield ObjectInfo(key, item["Size"], item["ETag"].strip('"'))
-        except (ClientError, BotoCoreError) as error:
+        except S3_ERRORS as error:
             raise self._explain(prefix, error) from None
 
     def alone(self, name: str) -> AbstractContextManager[None]:
         return lease(self._client, self._bucket, f"{self._prefix}{name}.lease", self.address(name))
 
     def _explain(self, key: str, error: Exception) -> StoreError:
-        code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else ""
-        advice = {
-            "NoSuchBucket": f"there is no bucket {self._bucket}; create it, or correct the address",
-            "AccessDenied": "access denied; the credentials need to read, write and list this bucket",
-            "403": "access denied; the credentials need to read, write and list this bucket",
-            "InvalidAccessKeyId": "the server does not know AWS_ACCESS_KEY_ID",
-            "SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY does not fit AWS_ACCESS_KEY_ID",
-        }.get(code)
-        return StoreError(f"{self.address(key)}: {advice or error}")
+        return explain(error, self._bucket, self.address(key))

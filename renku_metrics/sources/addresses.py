@@ -18,7 +18,8 @@ SHARED_ADDRESSES = frozenset(
     for local in ("you", "your", "your.name", "your.email", "youremail", "user", "name", "email", "me")
     for domain in ("example.com", "example.org", "email.com", "domain.com")
 )
-NOREPLY = re.compile(r"(?P<id>\d+)-[^@]*@users\.noreply\.(?P<host>[^@]+)")
+# Anyone can set any author address; an id of more digits fits no column of ids.
+NOREPLY = re.compile(r"(?P<id>[0-9]{1,18})-[^@]*@users\.noreply\.(?P<host>[^@]+)")
 # GitLab's project and group access tokens: project_12_bot_1a2b@noreply.<host>
 ACCESS_TOKEN = re.compile(r"(project|group)_\d+_bot[^@]*@")
 
@@ -45,7 +46,8 @@ class AddressBook:
 
     def keyed_hash(self, text: str) -> str:
         """HMAC-SHA-256 of the text as it is, as 64 hexadecimal digits."""
-        return hmac.new(self._hash_key, text.encode(), hashlib.sha256).hexdigest()
+        # Halves of surrogate pairs get here from JSON; they must not stop a pull.
+        return hmac.new(self._hash_key, text.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
 
     def read(self, address: str | None) -> Address:
         """Hash and kind of an author's address; the GitLab user id where a noreply address names it."""

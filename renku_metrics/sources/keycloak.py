@@ -19,7 +19,8 @@ from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
 from renku_metrics.periods import ONE_DAY, Span, midnight
 from renku_metrics.sources.addresses import AddressBook
-from renku_metrics.sources.keycloak_admin import KeycloakAdmin
+from renku_metrics.sources.http import Patience
+from renku_metrics.sources.keycloak_admin import PATIENCE, KeycloakAdmin
 from renku_metrics.tables import RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_USERS
 
 # Events are written when their transaction ends and by servers whose clocks differ.
@@ -66,10 +67,10 @@ class LoginsPull:
 class KeycloakSource:
     """Pulls from the Keycloak of one deployment."""
 
-    def __init__(self, deployment: Deployment, book: AddressBook) -> None:
+    def __init__(self, deployment: Deployment, book: AddressBook, patience: Patience = PATIENCE) -> None:
         self._deployment = deployment
         self._book = book
-        self._admin = KeycloakAdmin(deployment)
+        self._admin = KeycloakAdmin(deployment, patience)
 
     def pull_users(self, pulled_at: dt.datetime) -> pd.DataFrame:
         """All users of the realm but service accounts, as RAW_KEYCLOAK_USERS.

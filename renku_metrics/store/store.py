@@ -57,8 +57,9 @@ class Store:
         found = _in_parallel(lambda partition: self._read(table, partition), partitions)
         absent = [partition for partition, rows in zip(partitions, found, strict=True) if rows is None]
         if absent:
-            which = "|".join(absent[0]) + (f" and {len(absent) - 1} more" if len(absent) > 1 else "")
-            raise StoreError(f"{table.name} of {which} is not in the store yet: materialize {table.name} first")
+            which = f" of {'|'.join(absent[0])}" if table.partitioned_by else ""
+            more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+            raise StoreError(f"{table.name}{which}{more} is not in the store yet: materialize {table.name} first")
         return _concatenated(table, found)
 
     def read_if_there(self, table: Table, partitions: Sequence[Partition]) -> pd.DataFrame:
@@ -106,7 +107,10 @@ class Store:
             content = self._content(table, partition)
             if content is None:
                 return self._write(table, partition, table.frame())
-            rows = pq.read_metadata(io.BytesIO(content)).num_rows
+            try:
+                rows = pq.read_metadata(io.BytesIO(content)).num_rows
+            except pa.ArrowException:
+                raise self._unreadable(table, partition) from None
             return Stored(rows, _version(content), changed=False)
 
         return dict(zip(partitions, _in_parallel(ensure_one, partitions), strict=True))
@@ -144,7 +148,7 @@ class Store:
         try:
             stored = pq.read_table(io.BytesIO(content), schema=table.file_schema, partitioning=None)
         except (pa.ArrowException, OSError):
-            raise StoreError(f"{self.address(table, partition)}: is not a Parquet file of {table.name}") from None
+            raise self._unreadable(table, partition) from None
         columns = dict(zip(table.partitioned_by, partition, strict=True))
         arrays = [
             pa.repeat(pa.scalar(columns[field.name], field.type), len(stored))
@@ -153,6 +157,9 @@ class Store:
             for field in table.schema
         ]
         return to_pandas(pa.table(arrays, schema=table.schema))
+
+    def _unreadable(self, table: Table, partition: Partition) -> StoreError:
+        return StoreError(f"{self.address(table, partition)}: is not a Parquet file of {table.name}")
 
     def _write(self, table: Table, partition: Partition, frame: pd.DataFrame) -> Stored:
         content = parquet(table, frame)
@@ -188,7 +195,8 @@ def _split(table: Table, frame: pd.DataFrame) -> dict[Partition, pd.DataFrame]:
     by = list(table.partitioned_by)
     if not by:
         return {WHOLE: frame}
-    return {tuple(map(str, partition)): rows for partition, rows in frame.groupby(by, sort=True)}
+    # A row without day must be refused where it is written, and not be dropped here.
+    return {tuple(map(str, partition)): rows for partition, rows in frame.groupby(by, sort=True, dropna=False)}
 
 
 def _concatenated(table: Table, frames: Iterable[pd.DataFrame | None]) -> pd.DataFrame:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from renku_metrics_tests.events.raw_rows import Row, Rows, build, commit, gitlab_user, keycloak_user, links, project
+from renku_metrics.events.union import build_events
+from renku_metrics.tables import RAW_GITLAB_USERS
+from renku_metrics_tests.events.raw_rows import (
+    Row,
+    Rows,
+    build,
+    commit,
+    gitlab_user,
+    keycloak_user,
+    links,
+    project,
+    raw,
+)
 
 Link = tuple[str | None, str | None]
 
@@ -14,6 +28,12 @@ Link = tuple[str | None, str | None]
 def link_of(row: Row, **rows: Rows) -> Link | None:
     """User and rule of the event that one commit makes; None where it makes no event."""
     return links(build(commits=[row], **rows)).get(f"commit:{row['sha']}")
+
+
+def link_among(gitlab_users: pd.DataFrame) -> Link:
+    """User and rule of a commit of the address ada, given a frame of users."""
+    rows = dataclasses.replace(raw(commits=[commit("c", "2024-01-01")]), gitlab_users=gitlab_users)
+    return links(build_events(rows))["commit:c"]
 
 
 def noreply(gitlab_user_id: int) -> dict[str, Any]:
@@ -157,6 +177,21 @@ def test_a_shared_address_is_linked_by_its_push_alone() -> None:
     assert link_of(commit("c", **shared, **pushed_by(8)), gitlab_users=users) == ("gitlab:8", "push")
     assert link_of(commit("c", **shared), gitlab_users=users) == (None, None)
     assert link_of(commit("c", **shared), keycloak_users=[keycloak_user("k-9", "root")]) == (None, None)
+
+
+@pytest.mark.parametrize("moved_from", [7, 8])
+def test_an_address_that_moved_is_of_nobody_whichever_pull_saw_it_where(moved_from: int) -> None:
+    first = [gitlab_user(7, *["ada"] * (moved_from == 7)), gitlab_user(8, *["ada"] * (moved_from == 8))]
+    then = [gitlab_user(7, *["ada"] * (moved_from == 8)), gitlab_user(8, *["ada"] * (moved_from == 7))]
+    known = RAW_GITLAB_USERS.merge(RAW_GITLAB_USERS.frame(first), RAW_GITLAB_USERS.frame(then))
+    assert link_among(known) == ("email:ada", "address_hash")
+
+
+def test_past_commits_follow_when_a_later_pull_learns_whose_address_it_is() -> None:
+    stranger = RAW_GITLAB_USERS.frame([gitlab_user(7)])
+    known = RAW_GITLAB_USERS.merge(stranger, RAW_GITLAB_USERS.frame([gitlab_user(7, "ada", keycloak_id="k-7")]))
+    assert link_among(stranger) == ("email:ada", "address_hash")
+    assert link_among(known) == ("k-7", "gitlab_address")
 
 
 def test_two_addresses_nobody_knows_are_two_users() -> None:

@@ -91,6 +91,22 @@ def test_the_user_and_project_of_a_session_are_the_first_that_its_lines_name() -
     assert list(built.events["project_id"]) == ["renku:01J"]
 
 
+def test_a_resume_is_by_whoever_its_own_line_names() -> None:
+    lines = [
+        *session_lines("u", "2026-11-16T12:00", "hibernated", "starting", "2026-11-16T10:00", "k-ada"),
+        *session_lines("u", "2026-11-16T13:00", "running", "hibernated", "2026-11-16T10:00", "k-bob"),
+        *session_lines("u", "2026-11-16T14:00", "hibernated", "starting", "2026-11-16T10:00", None),
+        *session_lines("u", "2026-11-16T15:00", "hibernated", "starting", "2026-11-16T10:00", "k-bob"),
+    ]
+    events = build(sessions=lines).events.sort_values(["occurred_at"])
+    assert list(zip(events["event_type"], events["user_id"], strict=True)) == [
+        ("session_started", "k-ada"),
+        ("session_resumed", "k-ada"),
+        ("session_resumed", "k-ada"),
+        ("session_resumed", "k-bob"),
+    ]
+
+
 def test_the_gitlab_project_goes_before_the_renku_project() -> None:
     built = build(sessions=session_lines("u", gitlab_project_id=12, renku_project_id="01J"))
     assert list(built.events["project_id"]) == ["gitlab:12"]

@@ -48,14 +48,21 @@ def example_case(example: Example) -> Case:
     return message_case(example.case) if isinstance(example.case, str) else row_case(dict(example.case))
 
 
+def name_of(example: Example) -> str:
+    """The message, or the fields of the row."""
+    if isinstance(example.case, str):
+        return example.case
+    return ", ".join(f"{field}={value}" for field, value in example.case.items())
+
+
 def commits(*rows: Row, **tables: Rows) -> Case:
     return {"commits": list(rows), **tables}
 
 
 ADA = gitlab_user(7, "ada", keycloak_id="k-ada")
-SHARED = {"author_address_kind": "shared"}
-PUSHED = {"pusher_id": 7, "push_addresses": 1}
-RAN = {"renku_surface": "cli", "renku_command": "run"}
+SHARED: Row = {"author_address_kind": "shared"}
+PUSHED: Row = {"pusher_id": 7, "push_addresses": 1}
+RAN: Row = {"renku_surface": "cli", "renku_command": "run"}
 
 OTHER_CASES: dict[str, Case] = {
     "two commits of one user under two addresses": commits(
@@ -128,5 +135,5 @@ OTHER_CASES: dict[str, Case] = {
 
 
 def all_cases(metrics: tuple[Metric, ...] = (*CORE_ACTIONS, ACTIVE_USERS)) -> dict[str, Case]:
-    examples = {str(example.case): example_case(example) for metric in metrics for example in metric.examples}
+    examples = {name_of(example): example_case(example) for metric in metrics for example in metric.examples}
     return examples | OTHER_CASES

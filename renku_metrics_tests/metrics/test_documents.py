@@ -76,9 +76,9 @@ def test_what_the_readme_tells_to_type_runs(
     rows.to_parquet(tmp_path / "weekly.parquet")
     monkeypatch.chdir(tmp_path)
     snippets = dict(re.findall(r"```(\w+)\n(.*?)```", published_readme(), flags=re.DOTALL))
-    exec(snippets["python"], {})  # noqa: S102
+    exec(snippets["python"], {})
     assert "2026-W47" in capsys.readouterr().out
-    found = duckdb.sql(snippets["sql"]).fetchall()
+    found = duckdb.execute(snippets["sql"]).fetchall()
     assert found[0] == (DEPLOYMENT, "2026-W47", "contributing_to_a_project", 1, 50.0)
     assert len(found) == len(CORE_ACTIONS)
 

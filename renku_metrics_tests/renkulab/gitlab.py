@@ -56,7 +56,6 @@ class Token:
     id: int
     user_id: int
     scopes: tuple[str, ...]
-    created_at: dt.datetime
     expires_on: dt.date | None = None
     revoked: bool = False
 
@@ -156,7 +155,7 @@ class GitLab:
     def add_token(
         self, value: str, user: User, scopes: Sequence[str] = ("read_api",), expires_on: dt.date | None = None
     ) -> Token:
-        token = Token(self._next_id(), user.id, tuple(scopes), self.clock.now(), expires_on)
+        token = Token(self._next_id(), user.id, tuple(scopes), expires_on)
         self.tokens[value] = token
         return token
 

@@ -9,16 +9,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from renku_metrics.deployments import Deployment, Keycloak, Secret
+from renku_metrics.deployments import Deployment, Keycloak
 from renku_metrics.errors import ConfigurationError, SourceError
 from renku_metrics.periods import Span
 from renku_metrics.sources.addresses import AddressBook
+from renku_metrics.sources.http import Patience
 from renku_metrics.sources.keycloak import KeycloakSource, LoginsPull, LoginsState
 from renku_metrics.tables import RAW_KEYCLOAK_LOGINS
-from renku_metrics_tests.renkulab.faults import Instead, html_page, server_error
+from renku_metrics_tests.renkulab.faults import (
+    Fault,
+    Instead,
+    body_cut_off,
+    connection_reset,
+    html_page,
+    redirect,
+    server_error,
+    too_many_requests,
+    unauthorized,
+)
 from renku_metrics_tests.renkulab.keycloak import Version
 from renku_metrics_tests.renkulab.server import RenkuLab
 
@@ -28,6 +42,7 @@ HOUR = dt.timedelta(hours=1)
 DAY = dt.timedelta(days=1)
 KEY = b"key of the tests"
 START = dt.date(2026, 10, 1)
+IMPATIENT = Patience(sleep=lambda seconds: None)
 
 
 @pytest.fixture
@@ -45,13 +60,17 @@ def source(lab: RenkuLab, **changes: Any) -> KeycloakSource:
         "client_secret": "${LAB_KEYCLOAK_SECRET}",
     } | changes
     deployment = Deployment(name="lab", title="Lab", start=START, keycloak=Keycloak.model_validate(section))
-    return KeycloakSource(deployment, AddressBook(KEY, []))
+    return KeycloakSource(deployment, AddressBook(KEY, []), IMPATIENT)
 
 
 def pull_logins(lab: RenkuLab, state: LoginsState | None = None) -> LoginsPull:
     """One pull at the lab's time; the state goes through the store."""
     content = None if state is None else state.to_json()
     return source(lab).pull_logins(LoginsState.from_json(content), lab.clock.now())
+
+
+def json_answer(content: Any, status: int = 200) -> Instead:
+    return Instead(status, orjson.dumps(content), {"Content-Type": "application/json"})
 
 
 def logins(rows: pd.DataFrame) -> list[tuple[str, str, pd.Timestamp]]:
@@ -90,7 +109,8 @@ def test_later_pulls_find_each_login_once(lab: RenkuLab, version: Version, zone:
     lab.keycloak.version = version
     lab.keycloak.time_zone = dt.timezone(zone * HOUR)
     ada = lab.keycloak.add_user("ada@example.org", NOW - 9 * DAY)
-    merged, state, seen = RAW_KEYCLOAK_LOGINS.frame(), None, []
+    merged, state = RAW_KEYCLOAK_LOGINS.frame(), None
+    seen: list[Span | None] = []
     for hours in range(0, 70, 7):
         lab.clock.set(NOW + hours * HOUR)
         for minutes in (5, 100, 359):
@@ -276,7 +296,7 @@ def test_a_deployment_that_begins_earlier_reads_all_again(lab: RenkuLab) -> None
 
     assert len(pull_logins(lab, state).rows) == 0
     deployment = source(lab)._deployment.model_copy(update={"start": START - 90 * DAY})
-    assert len(KeycloakSource(deployment, AddressBook(KEY, [])).pull_logins(state, NOW).rows) == 1
+    assert len(KeycloakSource(deployment, AddressBook(KEY, []), IMPATIENT).pull_logins(state, NOW).rows) == 1
 
 
 # Users
@@ -289,15 +309,15 @@ def test_all_users_are_pulled_but_service_accounts(lab: RenkuLab) -> None:
     people[5].email = ""
     people[6].created_at = None
 
-    users = source(lab).pull_users(NOW).set_index("keycloak_id")
+    rows = {row["keycloak_id"]: row for row in source(lab).pull_users(NOW).to_dict("records")}
 
-    assert set(users.index) == {person.id for person in people}
+    assert set(rows) == {person.id for person in people}
     hashed = hmac.new(KEY, b"person@example.org", hashlib.sha256).hexdigest()
-    assert list(users.loc[people[4].id, "address_hashes"]) == [hashed]
-    assert list(users.loc[people[5].id, "address_hashes"]) == []
-    assert list(users[users["enabled"] == False].index) == [people[3].id]  # noqa: E712
-    assert users.loc[people[0].id, "created_at"] == ms(NOW - DAY)
-    assert pd.isna(users.loc[people[6].id, "created_at"])
+    assert list(rows[people[4].id]["address_hashes"]) == [hashed]
+    assert list(rows[people[5].id]["address_hashes"]) == []
+    assert [id_ for id_, row in rows.items() if not row["enabled"]] == [people[3].id]
+    assert rows[people[0].id]["created_at"] == ms(NOW - DAY)
+    assert rows[people[6].id]["created_at"] is pd.NaT
 
 
 def test_a_user_deleted_while_the_pages_are_read_hides_nobody(lab: RenkuLab) -> None:
@@ -361,12 +381,6 @@ def test_the_base_path_is_the_deployments(
         lab.keycloak.add_user("ada@example.org", NOW)
 
         assert len(source(lab).pull_users(NOW)) == 1
-
-
-def json_answer(content: Any, status: int = 200) -> Instead:
-    import orjson
-
-    return Instead(status, orjson.dumps(content), {"Content-Type": "application/json"})
 
 
 def refusal(action: Any) -> str:
@@ -440,3 +454,88 @@ def test_an_answer_that_is_no_list_of_events_stops_the_pull(lab: RenkuLab, conte
     lab.faults.add("/events$", json_answer(content), times=None)
 
     refusal(lambda: pull_logins(lab))
+
+
+FAULTS = {
+    "429": too_many_requests(1),
+    "500": server_error(500),
+    "503": server_error(503, retry_after=2),
+    "reset": connection_reset(),
+    "cut off": body_cut_off(),
+    "maintenance page": html_page(),
+}
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize("fault", [*FAULTS.values(), unauthorized()], ids=[*FAULTS, "token refused"])
+def test_a_passing_fault_at_any_page_changes_nothing(lab: RenkuLab, fault: Fault, at: int) -> None:
+    for number in range(250):
+        person = lab.keycloak.add_user(f"person-{number:03}@example.org", NOW - DAY)
+        lab.keycloak.log_in(person, NOW - number * dt.timedelta(minutes=1), ("renku",))
+    for path in ("/events$", "/users$", "/config$", "/count$"):
+        lab.faults.add(path, fault, at=at)
+
+    assert len(pull_logins(lab).rows) == 250
+    assert len(source(lab).pull_users(NOW)) == 250
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_passing_fault_of_the_token_changes_nothing(lab: RenkuLab, fault: Fault) -> None:
+    lab.faults.add("/token$", fault)
+
+    assert len(source(lab).pull_users(NOW)) == 0
+
+
+def test_a_lasting_fault_stops_the_pull(lab: RenkuLab) -> None:
+    lab.faults.add("/events$", server_error(502), times=None)
+
+    assert "/events" in refusal(lambda: pull_logins(lab))
+
+
+def test_a_redirect_is_refused(lab: RenkuLab) -> None:
+    lab.faults.add("/token$", redirect("https://elsewhere.example/login"))
+
+    assert "elsewhere.example" in refusal(lambda: pull_logins(lab))
+
+
+DEEDS = st.tuples(
+    st.sampled_from(["nothing", "switch", "keep for an hour", "keep for a day", "keep for ever"]),
+    st.lists(st.integers(0, 30 * 60 - 1), max_size=4),
+    st.integers(1, 30 * 60),
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(DEEDS, max_size=6))
+def test_within_the_time_seen_no_login_is_missing(
+    tmp_path_factory: pytest.TempPathFactory, deeds: list[tuple[str, list[int], int]]
+) -> None:
+    """Whatever is done to the realm's settings, at most once between two pulls."""
+    with RenkuLab("lab", tmp_path_factory.mktemp("audit-log"), now=NOW) as lab, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAB_KEYCLOAK_SECRET", lab.keycloak_secret)
+        ada = lab.keycloak.add_user("ada@example.org", NOW - 9 * DAY)
+        happened: set[pd.Timestamp] = set()
+        merged, state = RAW_KEYCLOAK_LOGINS.frame(), None
+        seen: list[Span] = []
+        for setting, minutes, length in deeds:
+            begin, middle = lab.clock.now(), length // 2
+            for minute in sorted({minute % length for minute in minutes} | {middle}):
+                lab.clock.set(begin + minute * dt.timedelta(minutes=1))
+                lab.keycloak.events()
+                if minute == middle:
+                    if setting == "switch":
+                        lab.keycloak.events_enabled = not lab.keycloak.events_enabled
+                    elif setting != "nothing":
+                        kept = {"keep for an hour": HOUR, "keep for a day": DAY, "keep for ever": None}
+                        lab.keycloak.events_expiration = kept[setting]
+                if minute != middle or minute in minutes:
+                    lab.keycloak.log_in(ada, lab.clock.now(), ("renku",))
+                    happened.add(ms(lab.clock.now()))
+            lab.clock.set(begin + length * dt.timedelta(minutes=1))
+            pull = pull_logins(lab, state)
+            state, merged = pull.state, RAW_KEYCLOAK_LOGINS.merge(merged, pull.rows)
+            seen += [pull.seen] if pull.seen else []
+
+        missed = happened - set(merged["occurred_at"])
+        assert not [time for time in missed for span in seen if span.start <= time < span.end]
+        assert set(merged["occurred_at"]) <= happened

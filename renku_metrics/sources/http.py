@@ -1,0 +1,169 @@
+"""Patient and polite HTTP for every source: retries, bounded concurrency, and credentials that go nowhere else.
+
+An adapter for ``requests``, so that python-gitlab and plain sessions behave alike. What retrying cannot help is
+left to the caller as the answer it is (4xx), or refused here in one clear line.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests import exceptions
+from requests.adapters import HTTPAdapter
+
+from renku_metrics.errors import SourceError
+
+TIMEOUT_SECONDS = 60.0
+# Answers after which asking again may help.
+PASSING = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530})
+BROKEN_ANSWERS = (
+    exceptions.ConnectionError,
+    exceptions.Timeout,
+    exceptions.ChunkedEncodingError,
+    exceptions.ContentDecodingError,
+)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often and how long to wait for an answer; seconds."""
+
+    tries: int = 7
+    first_wait: float = 0.5
+    longest_wait: float = 60.0
+    # What a server may ask for by Retry-After or RateLimit-Reset.
+    longest_asked_wait: float = 600.0
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass
+class Connection:
+    """The way to one source of one deployment: how many requests are in flight, how many were made.
+
+    ``where`` begins every message: ``<deployment>: <source>``.
+    """
+
+    where: str
+    concurrency: int = 1
+    patience: Patience = field(default_factory=Patience)
+    requests_made: int = 0
+
+    def __post_init__(self) -> None:
+        self._free = threading.BoundedSemaphore(self.concurrency)
+        self._count = threading.Lock()
+
+    def session(self) -> requests.Session:
+        """A session of its own for each thread, all within the one limit of requests in flight."""
+        session = requests.Session()
+        # No proxy, .netrc or other setting of the machine's user sends credentials elsewhere.
+        session.trust_env = False
+        session.verify = certificates()
+        adapter = PatientAdapter(self)
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        return session
+
+    def count(self) -> None:
+        with self._count:
+            self.requests_made += 1
+
+    def slot(self) -> threading.BoundedSemaphore:
+        return self._free
+
+
+class PatientAdapter(HTTPAdapter):
+    """Sends a request until it has an answer that is worth passing on.
+
+    Raises SourceError for a redirect, a page that is not JSON, or when patience is at its end.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=connection.concurrency)
+        self._connection = connection
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        patience = self._connection.patience
+        kwargs["timeout"] = kwargs.get("timeout") or TIMEOUT_SECONDS
+        trouble = ""
+        for attempt in range(patience.tries):
+            asked: float | None = None
+            try:
+                with self._connection.slot():
+                    self._connection.count()
+                    response = super().send(request, *args, **kwargs)
+                    # The body is read here, so that one cut off is asked for again.
+                    _ = response.content
+            except BROKEN_ANSWERS as error:
+                trouble = f"no whole answer ({type(error).__name__})"
+            else:
+                if response.is_redirect or response.is_permanent_redirect:
+                    raise SourceError(self._redirected(request, response))
+                if response.status_code not in PASSING and (not response.ok or _is_json(response)):
+                    return response
+                trouble = f"status {response.status_code}" if not response.ok else "a page that is not JSON"
+                asked = asked_wait(response.headers, dt.datetime.now(dt.UTC))
+            if attempt + 1 < patience.tries:
+                patience.sleep(self._wait(attempt, asked))
+        raise SourceError(
+            f"{self._connection.where}: {_place(request)} gave {trouble}, {patience.tries} times in a row; "
+            "try again when the server is well"
+        )
+
+    def _wait(self, attempt: int, asked: float | None) -> float:
+        patience = self._connection.patience
+        if asked is not None and asked > patience.longest_asked_wait:
+            raise SourceError(
+                f"{self._connection.where}: the server asks to wait {asked:.0f} s, more than a pull waits; "
+                "raise its rate limit for this token or pull less often"
+            )
+        backoff = min(patience.first_wait * 2.0**attempt, patience.longest_wait)
+        # A random part keeps the requests in flight from all coming back at once.
+        return max(asked or 0.0, backoff * random.uniform(0.5, 1.0))  # noqa: S311
+
+    def _redirected(self, request: requests.PreparedRequest, response: requests.Response) -> str:
+        target = urlsplit(response.headers.get("Location", ""))
+        where = f"to {target.hostname}" if target.hostname else "elsewhere"
+        return (
+            f"{self._connection.where}: {_place(request)} redirects {where}; credentials are not sent there: "
+            "correct the url in the deployment file"
+        )
+
+
+def asked_wait(headers: Mapping[str, str], now: dt.datetime) -> float | None:
+    """The seconds that Retry-After (seconds or a date) or RateLimit-Reset (seconds since 1970) ask to wait."""
+    after = headers.get("Retry-After", "").strip()
+    if after.isdigit():
+        return float(after)
+    if after:
+        try:
+            return max(0.0, (email.utils.parsedate_to_datetime(after) - now).total_seconds())
+        except (ValueError, TypeError):
+            return None
+    reset = headers.get("RateLimit-Reset", "").strip()
+    if headers.get("RateLimit-Remaining", "").strip() == "0" and reset.isdigit():
+        return max(0.0, float(reset) - now.timestamp())
+    return None
+
+
+def _is_json(response: requests.Response) -> bool:
+    return "json" in response.headers.get("Content-Type", "")
+
+
+def _place(request: requests.PreparedRequest) -> str:
+    # Without the query, which may hold what a person typed.
+    return urlsplit(request.url or "").path
+
+
+def certificates() -> str | bool:
+    """The certificates that REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE or requests itself name."""
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True

@@ -1,0 +1,156 @@
+"""Keycloak's admin REST API as this software uses it: a service account's token, pages, and clear refusals."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from renku_metrics.deployments import Deployment
+from renku_metrics.errors import SourceError
+from renku_metrics.sources.http import Connection, Patience
+
+PAGE_LENGTH = 100
+# A token this close to its end is not used any more.
+RENEWAL_SECONDS = 30.0
+PATIENCE = Patience()
+
+
+class KeycloakAdmin:
+    """One deployment's realm, seen through the client of its deployment file; one request at a time."""
+
+    def __init__(self, deployment: Deployment, patience: Patience = PATIENCE) -> None:
+        if deployment.keycloak is None:
+            raise ValueError(f"{deployment.name} has no keycloak")
+        self._keycloak = deployment.keycloak
+        self._where = f"{deployment.name}: keycloak"
+        self._session = Connection(self._where, patience=patience).session()
+        self._token = ""
+        self._token_until = 0.0
+
+    def events_config(self) -> dict[str, Any]:
+        """How the realm saves events."""
+        config = self._get("events/config", "view-events")
+        if not isinstance(config, dict):
+            raise self._incomprehensible("events/config")
+        return config
+
+    def login_pages(self, first_day: dt.date | None) -> Iterator[list[dict[str, Any]]]:
+        """LOGIN events, newest first; with a day, none that is much older.
+
+        Of all that versions read differently (facts/keycloak-contract) nothing is sent: no epoch times, no
+        ``dateTo``, no ``direction``.
+        """
+        chosen = {"type": "LOGIN"} | ({"dateFrom": first_day.isoformat()} if first_day else {})
+        return self._pages("events", "view-events", chosen)
+
+    def user_pages(self) -> Iterator[list[dict[str, Any]]]:
+        """The users of the realm; recent versions leave out service accounts."""
+        return self._pages("users", "view-users", {"briefRepresentation": "true"})
+
+    def count_users(self) -> int:
+        """How many users the realm has; older versions count service accounts too."""
+        count = self._get("users/count", "view-users")
+        if not isinstance(count, int):
+            raise self._incomprehensible("users/count")
+        return count
+
+    def check_users_are_visible(self) -> None:
+        """Raises SourceError when the realm hides its users, which it does without refusing."""
+        # Asked for by a field, the list holds service accounts too, at the least the one that asks.
+        if not self._list("users", "view-users", {"enabled": "true", "max": "1"}):
+            raise self._lacks("view-users")
+
+    def _pages(self, path: str, role: str, chosen: dict[str, str]) -> Iterator[list[dict[str, Any]]]:
+        first = 0
+        while True:
+            page = self._list(path, role, {**chosen, "first": str(first), "max": str(PAGE_LENGTH)})
+            yield page
+            if len(page) < PAGE_LENGTH:
+                return
+            first += PAGE_LENGTH
+
+    def _list(self, path: str, role: str, parameters: dict[str, str]) -> list[dict[str, Any]]:
+        content = self._get(path, role, parameters)
+        if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
+            raise self._incomprehensible(path)
+        return content
+
+    def _get(self, path: str, role: str, parameters: dict[str, str] | None = None) -> Any:
+        """The JSON below the realm; ``role`` is what the service account needs for it."""
+        url = f"{self._keycloak.url}/admin/realms/{quote(self._keycloak.realm, safe='')}/{path}"
+        answer = self._ask(url, parameters)
+        if answer.status_code == 401:
+            # Keycloak was restarted, or its clock differs: a token can end before its time.
+            self._token = ""
+            answer = self._ask(url, parameters)
+        if answer.status_code == 401:
+            raise SourceError(f"{self._where}: a token it gave a moment ago is refused for /{path}")
+        if answer.status_code == 403:
+            raise self._lacks(role)
+        if answer.status_code == 404:
+            raise self._unknown_realm()
+        if not answer.ok:
+            raise SourceError(f"{self._where}: /{path} gave status {answer.status_code}")
+        return self._content(answer, path)
+
+    def _ask(self, url: str, parameters: dict[str, str] | None) -> requests.Response:
+        headers = {"Authorization": f"Bearer {self._valid_token()}", "Accept": "application/json"}
+        return self._session.get(url, params=parameters, headers=headers, allow_redirects=False)
+
+    def _valid_token(self) -> str:
+        if not self._token or time.monotonic() >= self._token_until:
+            self._renew_token()
+        return self._token
+
+    def _renew_token(self) -> None:
+        keycloak = self._keycloak
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": keycloak.client_id,
+            "client_secret": keycloak.client_secret.reveal(),
+        }
+        url = f"{keycloak.url}/realms/{quote(keycloak.realm, safe='')}/protocol/openid-connect/token"
+        asked_at = time.monotonic()
+        answer = self._session.post(url, data=form, allow_redirects=False)
+        if answer.status_code == 404:
+            raise self._unknown_realm()
+        if answer.status_code in (400, 401, 403):
+            raise SourceError(
+                f"{self._where}: refuses client {keycloak.client_id} with the secret in "
+                f"{keycloak.client_secret.variable}: correct them, or turn on the client's service account"
+            )
+        if not answer.ok:
+            raise SourceError(f"{self._where}: gives no token: status {answer.status_code}")
+        content = self._content(answer, "token")
+        try:
+            self._token = str(content["access_token"])
+            lifespan = float(content.get("expires_in", 0))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise self._incomprehensible("token") from None
+        self._token_until = asked_at + lifespan - min(RENEWAL_SECONDS, lifespan / 2)
+
+    def _content(self, answer: requests.Response, path: str) -> Any:
+        try:
+            return answer.json()
+        except requests.JSONDecodeError:
+            raise self._incomprehensible(path) from None
+
+    def _incomprehensible(self, path: str) -> SourceError:
+        return SourceError(f"{self._where}: the answer to /{path} is not what Keycloak gives: is url right?")
+
+    def _lacks(self, role: str) -> SourceError:
+        return SourceError(
+            f"{self._where}: the service account of client {self._keycloak.client_id} lacks the role {role} of "
+            f"realm-management: add it in realm {self._keycloak.realm}"
+        )
+
+    def _unknown_realm(self) -> SourceError:
+        return SourceError(
+            f"{self._where}: {self._keycloak.url} knows no realm {self._keycloak.realm}: correct realm or url; "
+            "up to version 16, and at Renku, url ends in /auth"
+        )
