@@ -8,6 +8,7 @@ days to spare, and times are compared here (facts/renku-sources.md, section 3; f
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -130,7 +131,7 @@ class KeycloakSource:
         return {
             "deployment": self._deployment.name,
             "event_day": occurred_at.date().isoformat(),
-            "login_key": self._book.keyed_hash(orjson.dumps(fields).decode()),
+            "login_key": self._book.keyed_hash(json.dumps(fields)),
             "occurred_at": occurred_at,
             "keycloak_id": event.get("userId"),
             "client_id": event.get("clientId"),

@@ -355,7 +355,7 @@ def test_no_file_readable_at_all_stops_the_pull() -> None:
         pull(bucket)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(
     lines=st.lists(
         st.tuples(st.integers(0, 3), st.integers(0, 47), st.sampled_from(["starting", "running"])), max_size=12
@@ -386,7 +386,7 @@ def test_the_order_and_the_number_of_pulls_do_not_matter(
 
 
 def test_sessions_of_a_simulated_operator_are_all_found(tmp_path: Path) -> None:
-    operator = Amalthea(tmp_path, utc("2026-11-02T00:00:00"))
+    operator = Amalthea(tmp_path, utc("2026-11-02T00:00:00"), "lab.example")
     ada = operator.start_session(utc("2026-11-02T09:00:00"), user_id=ADA, gitlab_project_id=7)
     anonymous = operator.start_session(utc("2026-11-02T10:00:00"))
     operator.change(ada, "hibernated", utc("2026-11-03T09:00:00"), times=2)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from renku_metrics.sources.renku_commits import COMMANDS, HELPERS, RenkuMessage, is_renku_committer, read_message
@@ -155,6 +155,7 @@ WORDS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.lists(WORDS).map(" ".join), st.lists(WORDS).map(lambda w: "renku " + " ".join(w))))
 def test_nothing_but_words_of_renku_survives(message: str) -> None:
     read = read_message(message)

@@ -1,0 +1,58 @@
+"""An S3 server, and an empty place to store things on each kind of storage."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+
+ACCESS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests-secret", "AWS_REGION": "us-east-1"}
+# What a person's own shell or home folder may hold about AWS.
+FOREIGN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """Address of an S3 server on the loopback interface."""
+    # It takes a second to load; most tests do without.
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_environment(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The environment of a program that uses the S3 server, whose address this is."""
+    for name in FOREIGN:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ACCESS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    return s3_server
+
+
+@pytest.fixture
+def bucket(s3_environment: str) -> str:
+    """Name of a new bucket."""
+    name = f"bucket-{uuid.uuid4().hex}"
+    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture(params=["directory", "s3"])
+def storage_address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where nothing is stored yet: in a directory that does not exist, then below a prefix of a bucket."""
+    if request.param == "directory":
+        return str(tmp_path / "a" / "store")
+    name: str = request.getfixturevalue("bucket")
+    return f"s3://{name}/some/prefix"
