@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
+import requests
 
 ACCESS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests-secret", "AWS_REGION": "us-east-1"}
 # What a person's own shell or home folder may hold about AWS.
@@ -45,7 +45,7 @@ def s3_environment(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def bucket(s3_environment: str) -> str:
     """Name of a new bucket."""
     name = f"bucket-{uuid.uuid4().hex}"
-    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=name)
+    requests.put(f"{s3_environment}/{name}", timeout=10).raise_for_status()
     return name
 
 

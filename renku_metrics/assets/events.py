@@ -12,6 +12,7 @@ from renku_metrics.assets.per_deployment import Materialized, each_deployment, m
 from renku_metrics.assets.resources import CentralStore
 from renku_metrics.assets.specifications import ONE_RUN, specification
 from renku_metrics.deployments import Deployment
+from renku_metrics.errors import RenkuMetricsError
 from renku_metrics.events.union import EventsBuilt, RawFrames, build_events
 from renku_metrics.events.user_days import user_days
 from renku_metrics.store.store import Partition, Store
@@ -56,7 +57,7 @@ def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -
             for some in _batched(name, days):
                 built = build_events(read_raw(store, deployments[name], some))
                 written = store.write(EVENTS, built.events, some)
-                yield from materialized(store, EVENTS, written, _event_facts(built, some))
+                yield from materialized(store, EVENTS, written, {place: _facts(built, place[1]) for place in some})
 
         yield from each_deployment(context, work)
 
@@ -110,10 +111,18 @@ def _batched(name: str, days: list[str]) -> Iterator[list[Partition]]:
         yield [(name, day) for day in days[start : start + DAYS_AT_ONCE]]
 
 
-def _event_facts(built: EventsBuilt, days: list[Partition]) -> dict[Partition, dict[str, Any]]:
-    """The number of events of each type on each day."""
-    facts: dict[Partition, dict[str, Any]] = {}
-    for deployment, day in days:
-        of_day = built.events[built.events["event_day"] == day]
-        facts[deployment, day] = {str(name): count for name, count in of_day["event_type"].value_counts().items()}
-    return facts
+def _facts(built: EventsBuilt, day: str) -> dict[str, Any]:
+    """What became of the day's raw rows: events by type, and how many were dropped or linked by each rule.
+
+    Raises RenkuMetricsError when a row is neither an event nor dropped for a reason.
+    """
+    of_day = built.of_day(day)
+    if not of_day.conserved:
+        raise RenkuMetricsError(f"events of {day}: {of_day.rows} raw rows became neither events nor dropped rows")
+    return {
+        **{str(event_type): int(count) for event_type, count in of_day.events["event_type"].value_counts().items()},
+        "raw_rows": of_day.rows,
+        "dropped_rows": sum(of_day.dropped.values()),
+        "dropped": {reason: count for reason, count in of_day.dropped.items() if count},
+        "linked": {rule: count for rule, count in of_day.linked.items() if count},
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -40,6 +41,7 @@ Say = Callable[[str], None]
 SourceName = Literal["gitlab", "keycloak", "amalthea"]
 
 
+SESSION_FACTS = ("files_read", "lines", "unreadable_lines", "without_session", "without_user")
 # A table and one of its partitions.
 Place = tuple[str, Partition]
 
@@ -132,15 +134,16 @@ class Pull:
         if amalthea := self.deployment.amalthea:
             state = FilesRead.from_json(self._remembered())
             storage = open_storage(amalthea.audit_log, amalthea.endpoint_url)
-            read = 0
+            seen: Counter[str] = Counter()
             for batch in pull_sessions(storage, self.deployment, state, self.now):
                 self._merge((RAW_AMALTHEA_SESSIONS, batch.rows))
                 self._cover("sessions", batch.state.spans())
                 self._remember(batch.state.to_json())
-                read += batch.files_read
-                self.say(f"{self.deployment.name}: amalthea: {read} files read, {batch.files_left} left")
+                seen.update({name: getattr(batch, name) for name in SESSION_FACTS})
+                self.say(f"{self.deployment.name}: amalthea: {seen['files_read']} files read, {batch.files_left} left")
                 for note in batch.notes:
                     self.say(f"{self.deployment.name}: amalthea: {note}")
+            self.facts = dict(seen)
 
     def _merge(self, *pulled: tuple[Table, pd.DataFrame]) -> None:
         touched = {(table.name, place) for table, rows in pulled for place in partitions_of(table, rows)}

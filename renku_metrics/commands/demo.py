@@ -42,13 +42,13 @@ def run_demo() -> None:
     from renku_metrics_tests.renkulab.demo import simulated_deployments
 
     begun = time.monotonic()
-    this_week = Period.of("week", dt.datetime.now(dt.UTC).date()).start
-    first_day = this_week - 7 * WEEKS * ONE_DAY
+    today = dt.datetime.now(dt.UTC).date()
+    first_day = Period.of("week", today).start - 7 * WEEKS * ONE_DAY
     # One folder a week: the simulated weeks move on with the calendar.
-    folder = environment.PROJECT / "data" / "demo" / this_week.isoformat()
+    folder = environment.PROJECT / "data" / "demo" / first_day.isoformat()
     variables = _prepare(folder)
     click.echo(f"Two simulated RenkuLab deployments with {WEEKS} weeks of activity are starting on loopback …")
-    with simulated_deployments(folder / "deployments", folder / "audit_logs", first_day, this_week) as secrets:
+    with simulated_deployments(folder / "deployments", folder / "audit_logs", first_day, today) as secrets:
         os.environ.update(variables | secrets)
         _materialize_everything()
     click.echo(f"\nDone in {time.monotonic() - begun:.0f} s. In {folder / 'store' / 'published'} stands:\n")

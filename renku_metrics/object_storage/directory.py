@@ -13,6 +13,7 @@ from pathlib import Path
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage.interface import ObjectInfo
 
+POLL_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 3600.0
 
 
@@ -28,7 +29,7 @@ class DirectoryStorage:
     def read(self, key: str) -> bytes:
         try:
             return (self._root / key).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise FileNotFoundError(self.address(key)) from None
         except OSError as error:
             raise StoreError(f"{self.address(key)}: cannot be read: {error.strerror}") from None
@@ -92,7 +93,7 @@ class DirectoryStorage:
                 except BlockingIOError:
                     if time.monotonic() > until:
                         raise StoreError(f"{path}: another pull has held this for over an hour") from None
-                    time.sleep(0.2)
+                    time.sleep(POLL_SECONDS)
             yield
 
 

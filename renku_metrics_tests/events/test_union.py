@@ -24,7 +24,7 @@ def of_day(rows: dict[str, list[Row]], day: str) -> dict[str, list[Row]]:
     return rows | {table: [row for row in rows[table] if row["event_day"] == day] for table in DAILY}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(raw_rows())
 def test_days_built_one_by_one_are_the_days_built_together(rows: dict[str, list[Row]]) -> None:
     together = build(**rows)
@@ -39,7 +39,7 @@ def test_days_built_one_by_one_are_the_days_built_together(rows: dict[str, list[
         assert of_that_day.linked == one.linked
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(raw_rows(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(rows: dict[str, list[Row]], shuffler: random.Random) -> None:
     shuffled = {table: shuffler.sample(of_table, len(of_table)) for table, of_table in rows.items()}
@@ -48,7 +48,7 @@ def test_the_order_of_rows_does_not_matter(rows: dict[str, list[Row]], shuffler:
     assert (one.derived, one.dropped, one.linked) == (other.derived, other.dropped, other.linked)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(raw_rows())
 def test_events_are_those_of_the_rules_applied_row_by_row(rows: dict[str, list[Row]]) -> None:
     events = build(**rows).events

@@ -189,7 +189,7 @@ USER_DAY_ROWS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(USER_DAY_ROWS, st.sampled_from(["week", "month"]), st.sets(DATES, min_size=1, max_size=4))
 def test_counts_are_sizes_of_sets(rows: list[tuple[str, str, str]], kind: PeriodKind, dates: set[dt.date]) -> None:
     asked = sorted({Period.of(kind, date) for date in dates})

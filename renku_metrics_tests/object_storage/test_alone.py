@@ -1,0 +1,265 @@
+"""Holding a name alone: among threads, among processes, and past the death of a holder."""
+
+from __future__ import annotations
+
+import datetime as dt
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from renku_metrics.errors import StoreError
+from renku_metrics.object_storage import ObjectStorage, S3Storage, directory, lease, open_storage
+
+NAME = "state/locks/renkulab-io-gitlab"
+HOLDER = f"""
+import sys, threading
+from renku_metrics.object_storage import open_storage
+with open_storage(sys.argv[1]).alone("{NAME}"):
+    print("held", flush=True)
+    threading.Event().wait()
+"""
+
+
+@pytest.fixture
+def storage(storage_address: str) -> ObjectStorage:
+    return open_storage(storage_address)
+
+
+@pytest.fixture
+def lease_storage(bucket: str) -> S3Storage:
+    storage = open_storage(f"s3://{bucket}")
+    assert isinstance(storage, S3Storage)
+    return storage
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(lease, "POLL_SECONDS", 0.001)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits: a name that is held is an error at once."""
+    monkeypatch.setattr(directory, "LONGEST_WAIT_SECONDS", -1.0)
+    monkeypatch.setattr(lease, "LONGEST_WAIT_SECONDS", -1.0)
+
+
+@contextmanager
+def held_elsewhere(address: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process holds the name."""
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, address], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        yield holder
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.communicate()
+
+
+def grow_older(storage: ObjectStorage, seconds: float) -> None:
+    """Makes the lease look as if it had been refreshed that much earlier."""
+    from moto.backends import get_backend
+
+    assert isinstance(storage, S3Storage)
+    server = get_backend("s3")["123456789012"]["aws"]
+    key = server.buckets[storage._bucket].keys[f"{storage._prefix}{NAME}.lease"]
+    key.last_modified -= dt.timedelta(seconds=seconds)
+
+
+def lease_in(storage: S3Storage) -> bytes:
+    return storage.read(f"{NAME}.lease")
+
+
+def test_one_at_a_time(storage_address: str) -> None:
+    storage = open_storage(storage_address)
+    storage.write("count", b"0")
+    inside: list[int] = []
+
+    def count_up(_: int) -> None:
+        # Each opens its own, as each run does.
+        own = open_storage(storage_address)
+        with own.alone(NAME):
+            inside.append(1)
+            most.append(len(inside))
+            own.write("count", str(int(own.read("count")) + 1).encode())
+            inside.pop()
+
+    most: list[int] = []
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(count_up, range(6)))
+
+    assert storage.read("count") == b"6"
+    assert max(most) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_who_waits_too_long_is_told_so(storage: ObjectStorage) -> None:
+    with (
+        storage.alone(NAME),
+        pytest.raises(StoreError, match=rf"{NAME}\S*: another pull has held this for over an hour$"),
+        storage.alone(NAME),
+    ):
+        pytest.fail("two hold the same name")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_other_names_are_free(storage: ObjectStorage) -> None:
+    with storage.alone(NAME), storage.alone(f"{NAME}2"), storage.alone("state/locks/renkulab-io-keycloak"):
+        pass
+
+
+@pytest.mark.usefixtures("impatient")
+def test_it_is_free_again_after_a_failure(storage: ObjectStorage) -> None:
+    with pytest.raises(ZeroDivisionError), storage.alone(NAME):
+        raise ZeroDivisionError
+    with storage.alone(NAME):
+        pass
+
+
+def test_who_waits_goes_on_when_the_holder_is_done(storage_address: str) -> None:
+    order = []
+
+    def second() -> None:
+        with open_storage(storage_address).alone(NAME):
+            order.append("second")
+
+    with ThreadPoolExecutor(1) as pool:
+        with open_storage(storage_address).alone(NAME):
+            waiting = pool.submit(second)
+            order.append("first")
+        waiting.result(timeout=10)
+
+    assert order == ["first", "second"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_holder_that_is_killed_gives_way(storage: ObjectStorage, storage_address: str) -> None:
+    with held_elsewhere(storage_address) as holder:
+        with pytest.raises(StoreError, match="another pull"), storage.alone(NAME):
+            pytest.fail("held in two processes")
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        if isinstance(storage, S3Storage):
+            with pytest.raises(StoreError, match="another pull"), storage.alone(NAME):
+                pytest.fail("taken over before it can be known that the holder is dead")
+            grow_older(storage, lease.STALE_AFTER_SECONDS + 2)
+        with storage.alone(NAME):
+            pass
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_lease_is_stale_only_after_several_refreshes_were_missed(lease_storage: S3Storage) -> None:
+    lease_storage.write(f"{NAME}.lease", b"someone else")
+    grow_older(lease_storage, 3 * lease.REFRESH_SECONDS)
+
+    with pytest.raises(StoreError, match="another pull"), lease_storage.alone(NAME):
+        pytest.fail("taken over too early")
+    assert lease_in(lease_storage) == b"someone else"
+
+
+def test_of_several_that_take_over_one_gets_in_at_a_time(lease_storage: S3Storage) -> None:
+    lease_storage.write("count", b"0")
+    lease_storage.write(f"{NAME}.lease", b"someone dead")
+    grow_older(lease_storage, 2 * lease.STALE_AFTER_SECONDS)
+
+    def count_up(_: int) -> None:
+        with lease_storage.alone(NAME):
+            lease_storage.write("count", str(int(lease_storage.read("count")) + 1).encode())
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Longer than a request takes, as in earnest.
+        patch.setattr(lease, "POLL_SECONDS", 0.3)
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(count_up, range(3)))
+
+    assert lease_storage.read("count") == b"3"
+
+
+def test_a_holder_keeps_its_lease_fresh(lease_storage: S3Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "REFRESH_SECONDS", 0.01)
+    refreshed = threading.Semaphore(0)
+
+    with lease_storage.alone(NAME):
+        lease_storage._client.meta.events.register("after-call.s3.PutObject", lambda **_: refreshed.release())
+        grow_older(lease_storage, 80)
+        old = lease._age(lease_storage._client, lease_storage._bucket, f"{NAME}.lease")
+        # The first may have been under way before.
+        assert refreshed.acquire(timeout=10)
+        assert refreshed.acquire(timeout=10)
+        young = lease._age(lease_storage._client, lease_storage._bucket, f"{NAME}.lease")
+
+    assert young is not None
+    assert young <= 5
+    assert old is None or old <= 82
+
+
+def test_nothing_is_left_of_a_lease(lease_storage: S3Storage) -> None:
+    with lease_storage.alone(NAME):
+        assert [info.key for info in lease_storage.list()] == [f"{NAME}.lease"]
+
+    assert list(lease_storage.list()) == []
+
+
+def test_a_holder_that_was_suspended_leaves_the_lease_to_its_heir(
+    lease_storage: S3Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "REFRESH_SECONDS", 0.01)
+    looked = threading.Semaphore(0)
+
+    def sleep_through_it() -> None:
+        with lease_storage.alone(NAME):
+            lease_storage.write(f"{NAME}.lease", b"the heir")
+            lease_storage._client.meta.events.register("after-call.s3.GetObject", lambda **_: looked.release())
+            assert looked.acquire(timeout=10)
+
+    with pytest.raises(StoreError, match=r"out of touch for so long that another may have begun; run it again$"):
+        sleep_through_it()
+    assert lease_in(lease_storage) == b"the heir"
+
+
+def test_a_holder_out_of_reach_for_too_long_is_told_so(
+    lease_storage: S3Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Semaphore(0)
+
+    def unreachable(**_: object) -> None:
+        failed.release()
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+
+    monkeypatch.setattr(lease, "REFRESH_SECONDS", 0.01)
+    monkeypatch.setattr(lease, "STALE_AFTER_SECONDS", -1.0)
+
+    def work_on() -> None:
+        with lease_storage.alone(NAME):
+            lease_storage._client.meta.events.register("before-call.s3.GetObject", unreachable)
+            assert failed.acquire(timeout=10)
+            assert failed.acquire(timeout=10)
+
+    with pytest.raises(StoreError, match="out of touch"):
+        work_on()
+
+
+def test_a_short_interruption_does_no_harm(lease_storage: S3Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = threading.Semaphore(0)
+
+    def unreachable(**_: object) -> None:
+        failed.release()
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+
+    monkeypatch.setattr(lease, "REFRESH_SECONDS", 0.01)
+    with lease_storage.alone(NAME):
+        lease_storage._client.meta.events.register("before-call.s3.PutObject", unreachable)
+        lease_storage._client.meta.events.register("before-call.s3.DeleteObject", unreachable)
+        assert failed.acquire(timeout=10)
+
+    # It could not be deleted; its age will free it.
+    assert lease_in(lease_storage)
