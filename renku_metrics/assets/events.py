@@ -15,6 +15,8 @@ from renku_metrics.deployments import Deployment
 from renku_metrics.errors import RenkuMetricsError
 from renku_metrics.events.union import EventsBuilt, RawFrames, build_events
 from renku_metrics.events.user_days import user_days
+from renku_metrics.periods import now
+from renku_metrics.store import freshness
 from renku_metrics.store.store import Partition, Store
 from renku_metrics.tables import (
     EVENTS,
@@ -55,8 +57,10 @@ def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -
 
         def work(name: str, days: list[str]) -> Iterator[Materialized]:
             for some in _batched(name, days):
+                begun = now()
                 built = build_events(read_raw(store, deployments[name], some))
                 written = store.write(EVENTS, built.events, some)
+                freshness.record_partitions(store, EVENTS, written, begun)
                 yield from materialized(store, EVENTS, written, {place: _facts(built, place[1]) for place in some})
 
         yield from each_deployment(context, work)
@@ -73,10 +77,13 @@ def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -
 
         def work(name: str, days: list[str]) -> Iterator[Materialized]:
             for some in _batched(name, days):
+                begun = now()
                 found = user_days(store.read(EVENTS, some))
                 users = found.groupby("event_day")["user_id"].nunique()
                 facts = {place: {"users": int(users.get(place[1], 0))} for place in some}
-                yield from materialized(store, USER_DAYS, store.write(USER_DAYS, found, some), facts)
+                written = store.write(USER_DAYS, found, some)
+                freshness.record_partitions(store, USER_DAYS, written, begun)
+                yield from materialized(store, USER_DAYS, written, facts)
 
         yield from each_deployment(context, work)
 

@@ -17,6 +17,7 @@ from renku_metrics.metrics.counting import count_active_users, count_core_action
 from renku_metrics.metrics.definition import CoreAction
 from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.periods import Period, now
+from renku_metrics.store import freshness
 from renku_metrics.store.store import Partition, Store
 from renku_metrics.tables import USER_DAYS, PeriodKind, Table
 
@@ -69,6 +70,7 @@ def _metric_asset(
             numbers = count(found, name, counted, counted_at) if counted else table.frame()
             rows = _keep_unchanged(store, table, places, numbers)
             written = store.write(table, rows, places)
+            freshness.record_partitions(store, table, written, counted_at)
             yield from materialized(store, table, written, _facts(rows, kind))
 
         yield from each_deployment(context, work)

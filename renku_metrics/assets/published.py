@@ -7,13 +7,12 @@ import dagster as dg
 import orjson
 import pandas as pd
 
+from renku_metrics.assets.completeness import counted_coverage
 from renku_metrics.assets.metrics import KINDS, metric_tables
-from renku_metrics.assets.pulls import coverage_state
 from renku_metrics.assets.resources import CentralStore
 from renku_metrics.assets.specifications import OWNERS, column_schema
 from renku_metrics.deployments import Deployment
-from renku_metrics.metrics import coverage
-from renku_metrics.metrics.definition import CoreAction, SourceKind
+from renku_metrics.metrics.definition import CoreAction
 from renku_metrics.metrics.definitions_document import definitions
 from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.metrics.published_readme import published_readme
@@ -53,11 +52,12 @@ def write_published(
     store: Store, deployments: Mapping[str, Deployment], core_actions: Sequence[CoreAction], published_at: dt.datetime
 ) -> dict[str, int]:
     """Writes everything below ``published/``; returns the numbers of rows, complete rows and revisions."""
-    covered = {name: coverage_of(store, deployment) for name, deployment in deployments.items()}
     rows = {}
     revisions = [store.read_if_there(REVISIONS, [WHOLE])]
     for kind in KINDS:
         table = published_table(kind)
+        tables = metric_tables(kind, core_actions)
+        covered = {name: counted_coverage(store, known, kind, tables) for name, known in deployments.items()}
         counts = {action.key: _everything(store, action.table(kind), deployments) for action in core_actions}
         rows[kind] = publish(
             kind, _everything(store, ACTIVE_USERS.table(kind), deployments), counts, covered, published_at
@@ -80,21 +80,6 @@ def write_published(
     }
 
 
-def coverage_of(store: Store, deployment: Deployment) -> coverage.Coverage:
-    """What the pulls of the deployment saw of each kind of event; None where there is no such source."""
-    sources: dict[SourceKind, object] = {
-        "logins": deployment.keycloak,
-        "commits": deployment.gitlab,
-        "sessions": deployment.amalthea,
-    }
-    return {
-        kind: coverage.from_json(orjson.loads(store.read_state(coverage_state(deployment.name, kind)) or b"[]"))
-        if source
-        else None
-        for kind, source in sources.items()
-    }
-
-
 def _everything(store: Store, table: Table, deployments: Mapping[str, Deployment]) -> pd.DataFrame:
-    places = [place for place in store.partitions(table) if place[0] in deployments]
+    places = [place for name in deployments for place in store.partitions(table, name)]
     return store.read_if_there(table, places)

@@ -15,9 +15,11 @@ import pandas as pd
 from renku_metrics import environment
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import ConfigurationError
+from renku_metrics.events.links import Identities
+from renku_metrics.events.relinked import relinked_users
 from renku_metrics.metrics import coverage
 from renku_metrics.object_storage import open_storage
-from renku_metrics.periods import Span, midnight
+from renku_metrics.periods import Span, midnight, now
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.amalthea import FilesRead, pull_sessions
 from renku_metrics.sources.gitlab import pull_projects, pull_users
@@ -25,8 +27,10 @@ from renku_metrics.sources.gitlab_client import GitLabClient
 from renku_metrics.sources.gitlab_history import History
 from renku_metrics.sources.gitlab_state import GitLabState
 from renku_metrics.sources.keycloak import KeycloakSource, LoginsState
+from renku_metrics.store import freshness
 from renku_metrics.store.store import Partition, Store, partitions_of
 from renku_metrics.tables import (
+    BY_DAY,
     RAW_AMALTHEA_SESSIONS,
     RAW_GITLAB_COMMITS,
     RAW_GITLAB_PROJECTS,
@@ -34,6 +38,7 @@ from renku_metrics.tables import (
     RAW_GITLAB_USERS,
     RAW_KEYCLOAK_LOGINS,
     RAW_KEYCLOAK_USERS,
+    USER_DAYS,
     Table,
 )
 
@@ -42,6 +47,8 @@ SourceName = Literal["gitlab", "keycloak", "amalthea"]
 
 
 SESSION_FACTS = ("files_read", "lines", "unreadable_lines", "without_session", "without_user")
+# The name under which freshness keeps the days that users learned since have events in.
+PEOPLE = "people"
 # A table and one of its partitions.
 Place = tuple[str, Partition]
 
@@ -86,7 +93,7 @@ class Pull:
         if self.deployment.gitlab:
             stored = self.store.read_if_there(RAW_GITLAB_USERS, [(self.deployment.name,)])
             client, book = GitLabClient(self.deployment), self._addresses()
-            self._merge((RAW_GITLAB_USERS, pull_users(client, self.deployment, book, stored, self.now)))
+            self._merge_users(RAW_GITLAB_USERS, pull_users(client, self.deployment, book, stored, self.now))
 
     def gitlab_history(self, with_pushes: bool) -> None:
         """Commits and, where asked for, push events; with the rows of the projects they are in."""
@@ -119,7 +126,7 @@ class Pull:
     def keycloak_users(self) -> None:
         if self.deployment.keycloak:
             source = KeycloakSource(self.deployment, self._addresses())
-            self._merge((RAW_KEYCLOAK_USERS, source.pull_users(self.now)))
+            self._merge_users(RAW_KEYCLOAK_USERS, source.pull_users(self.now))
 
     def keycloak_logins(self) -> None:
         if self.deployment.keycloak:
@@ -145,17 +152,35 @@ class Pull:
                     self.say(f"{self.deployment.name}: amalthea: {note}")
             self.facts = dict(seen)
 
+    def _merge_users(self, table: Table, rows: pd.DataFrame) -> None:
+        """Merges users, and remembers the days that have events of somebody who is now known as another."""
+        before = self._identities()
+        self._merge((table, rows))
+        relinked = relinked_users(before, self._identities())
+        places = self.store.partitions(USER_DAYS, self.deployment.name) if relinked else []
+        days = self.store.read_if_there(USER_DAYS, places)
+        affected = days.loc[days["user_id"].isin(relinked), "event_day"].unique()
+        freshness.record(
+            self.store, self.deployment.name, PEOPLE, dict.fromkeys(affected, self.now.isoformat()), self.now
+        )
+
+    def _identities(self) -> Identities:
+        whole: list[Partition] = [(self.deployment.name,)]
+        return Identities(
+            self.store.read_if_there(RAW_GITLAB_USERS, whole), self.store.read_if_there(RAW_KEYCLOAK_USERS, whole)
+        )
+
     def _merge(self, *pulled: tuple[Table, pd.DataFrame]) -> None:
         touched = {(table.name, place) for table, rows in pulled for place in partitions_of(table, rows)}
         before = self._unreported
         if not touched <= before:
             self._write_unreported(before | touched)
-        changed = {
-            (table.name, partition)
-            for table, rows in pulled
-            for partition, stored in self.store.merge(table, rows).items()
-            if stored.changed
-        }
+        changed: set[Place] = set()
+        for table, rows in pulled:
+            merged = {place: stored for place, stored in self.store.merge(table, rows).items() if stored.changed}
+            changed |= {(table.name, place) for place in merged}
+            if table.partitioned_by == BY_DAY:
+                freshness.record_partitions(self.store, table, merged, now())
         if self._unreported != before | changed:
             self._write_unreported(before | changed)
 

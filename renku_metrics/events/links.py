@@ -23,7 +23,9 @@ class Identities:
         in_keycloak = _holders(keycloak_users, "keycloak_id")
         self._gitlab_addresses = _sole_holders(in_gitlab).astype("Int64")
         self._keycloak_addresses = _sole_holders(in_keycloak[~in_keycloak["address"].isin(in_gitlab["address"])])
-        self._bots = gitlab_users.loc[gitlab_users["bot"].astype(bool), "gitlab_user_id"]
+        self.bots = frozenset(gitlab_users.loc[gitlab_users["bot"].astype(bool), "gitlab_user_id"])
+        self.gitlab_ids = frozenset(gitlab_users["gitlab_user_id"])
+        self.addresses = frozenset(in_gitlab["address"]) | frozenset(in_keycloak["address"])
         users = gitlab_users.set_index("gitlab_user_id")["keycloak_id"].astype(object)
         by_address = _keycloak_users_by_address(self._gitlab_addresses, in_keycloak)
         self._users = users.fillna(by_address.reindex(users.index)).dropna()
@@ -32,6 +34,13 @@ class Identities:
         """The user id of each GitLab user: the Keycloak id where it can be known, else ``gitlab:<id>``."""
         unknown = "gitlab:" + ids.astype("str")
         return ids.map(self._users).astype(object).fillna(unknown.astype(object))
+
+    def of_addresses(self, hashes: pd.Series) -> pd.Series:
+        """The user id of the sole holder of each address, else ``email:<hash>``."""
+        holders = hashes.map(self._gitlab_addresses).astype("Int64")
+        in_gitlab = self.of_gitlab_users(holders).where(holders.notna())
+        in_keycloak = hashes.map(self._keycloak_addresses).astype(object)
+        return in_gitlab.fillna(in_keycloak).fillna(("email:" + hashes).astype(object))
 
     def link_commits(self, commits: pd.DataFrame, copies: pd.DataFrame) -> pd.DataFrame:
         """``user_id``, ``user_link`` (a rule of COMMIT_RULES) and ``bot`` for each commit, on the same index.
@@ -53,13 +62,13 @@ class Identities:
             found = rules[rule](commits[linked["user_id"].isna()]).dropna()
             linked.loc[found.index, "user_id"] = found.astype(object)
             linked.loc[found.index, "user_link"] = rule
-        linked["bot"] = commits["author_gitlab_id"].fillna(owners).isin(self._bots)
+        linked["bot"] = commits["author_gitlab_id"].fillna(owners).isin(self.bots)
         return linked
 
     def _pushers(self, commits: pd.DataFrame, copies: pd.DataFrame) -> pd.Series:
         # A merge may push somebody else's commit into another project: two pushers explain nothing.
         of_one_address = copies["push_addresses"].eq(1).fillna(value=False)
-        pushes = copies[of_one_address & copies["pusher_id"].notna() & ~copies["pusher_id"].isin(self._bots)]
+        pushes = copies[of_one_address & copies["pusher_id"].notna() & ~copies["pusher_id"].isin(self.bots)]
         pushers = pushes[["event_day", "sha", "pusher_id"]].drop_duplicates()
         pushers = pushers[~pushers.duplicated(["event_day", "sha"], keep=False)]
         found = commits[["event_day", "sha"]].merge(pushers, on=["event_day", "sha"], how="left")

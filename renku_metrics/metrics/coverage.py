@@ -29,6 +29,20 @@ def add(spans: Iterable[Span], new: Span) -> list[Span]:
     return united
 
 
+def without(spans: Iterable[Span], days: Iterable[dt.date]) -> list[Span]:
+    """The spans less some whole days, UTC."""
+    left = list(spans)
+    for day in days:
+        start, end = midnight(day), midnight(day + ONE_DAY)
+        left = [
+            part
+            for span in left
+            for part in (Span(span.start, min(span.end, start)), Span(max(span.start, end), span.end))
+            if part.start < part.end
+        ]
+    return sorted(left)
+
+
 def covers(spans: Iterable[Span], day: dt.date) -> bool:
     """Whether one span holds the whole day, UTC. Spans as ``add`` leaves them."""
     return any(span.start <= midnight(day) and midnight(day + ONE_DAY) <= span.end for span in spans)

@@ -115,10 +115,10 @@ class Store:
 
         return dict(zip(partitions, _in_parallel(ensure_one, partitions), strict=True))
 
-    def partitions(self, table: Table) -> list[Partition]:
-        """The partitions of the table that were ever written, by listing them."""
+    def partitions(self, table: Table, deployment: str) -> list[Partition]:
+        """The partitions of the deployment that were ever written, by listing them."""
         found = []
-        for info in self.storage.list(f"{table.path}/"):
+        for info in self.storage.list(f"{table.path}/deployment={deployment}/"):
             folders = info.key.removeprefix(f"{table.path}/").split("/")[:-1]
             if info.key.endswith("/data.parquet") and len(folders) == len(table.partitioned_by):
                 found.append(tuple(unquote(folder.partition("=")[2]) for folder in folders))
