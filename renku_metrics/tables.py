@@ -86,15 +86,15 @@ class Table:
         absent = [column.name for column in self.columns if column.name not in frame.columns]
         if absent:
             raise ValueError(f"{self.name}: there is no column {', '.join(absent)}")
+        for column in self.columns:
+            if column.required and frame[column.name].isna().any():
+                raise ValueError(f"{self.name}: {column.name} is missing in some rows")
         try:
             table = pa.Table.from_pandas(frame, schema=self.schema, preserve_index=False)
         except (pa.ArrowException, OverflowError, UnicodeError) as error:
             # Arrow names the value first, which may be personal, and the column last.
-            where = error.args[-1] if isinstance(error, pa.ArrowException) and len(error.args) > 1 else "a value"
-            raise ValueError(f"{self.name}: {where} does not fit the column's type") from None
-        for field in self.schema:
-            if not field.nullable and table.column(field.name).null_count:
-                raise ValueError(f"{self.name}: {field.name} is missing in some rows")
+            which = f": {error.args[-1]}" if isinstance(error, pa.ArrowException) and len(error.args) > 1 else ""
+            raise ValueError(f"{self.name}: a value does not fit its column{which}") from None
         result = to_pandas(table).sort_values(list(self.key), ignore_index=True)
         if result.duplicated(list(self.key)).any():
             raise ValueError(f"{self.name}: a key ({', '.join(self.key)}) stands twice")
@@ -106,6 +106,10 @@ class Table:
         Pulling the same rows again gives the stored rows unchanged.
         """
         both = pd.concat([stored, pulled], ignore_index=True)
+        for column in self.columns:
+            if column.merge == "union":
+                # In one order from the first pull on, so that the second finds nothing to change.
+                both[column.name] = pd.Series([_union([items]) for items in both[column.name]], dtype=object)
         repeated = both.duplicated(list(self.key), keep=False)
         if not repeated.any():
             return self.conform(both)
@@ -115,8 +119,9 @@ class Table:
         return self.conform(pd.concat([both[~repeated], united], ignore_index=True))
 
 
-def _union(values: pd.Series) -> list[str]:
-    return sorted({item for items in values if items is not None for item in items})
+def _union(lists: Iterable[Iterable[str] | None]) -> list[str] | None:
+    known = [items for items in lists if items is not None]
+    return sorted({item for items in known for item in items}) if known else None
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:

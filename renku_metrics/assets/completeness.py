@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import orjson
 
-from renku_metrics.assets.pulls import PEOPLE, coverage_state
+from renku_metrics.assets.pulls import PEOPLE, SourceName, coverage_state, read_unreported
 from renku_metrics.deployments import Deployment
 from renku_metrics.metrics import coverage
 from renku_metrics.metrics.definition import SourceKind
-from renku_metrics.periods import Period
+from renku_metrics.periods import Period, Span
 from renku_metrics.store import freshness
 from renku_metrics.store.store import Store
 from renku_metrics.tables import (
@@ -24,11 +24,11 @@ from renku_metrics.tables import (
     Table,
 )
 
-# The raw table whose days a kind of event comes from.
-RAW_OF: dict[SourceKind, Table] = {
-    "logins": RAW_KEYCLOAK_LOGINS,
-    "commits": RAW_GITLAB_COMMITS,
-    "sessions": RAW_AMALTHEA_SESSIONS,
+# The source and the raw table that a kind of event comes from.
+COMES_FROM: dict[SourceKind, tuple[SourceName, Table]] = {
+    "logins": ("keycloak", RAW_KEYCLOAK_LOGINS),
+    "commits": ("gitlab", RAW_GITLAB_COMMITS),
+    "sessions": ("amalthea", RAW_AMALTHEA_SESSIONS),
 }
 
 
@@ -36,17 +36,18 @@ def counted_coverage(
     store: Store, deployment: Deployment, kind: PeriodKind, metrics: Sequence[Table]
 ) -> coverage.Coverage:
     """The time of each kind of event that is in the weekly or monthly numbers; None where there is no such source."""
-    sources = {"logins": deployment.keycloak, "commits": deployment.gitlab, "sessions": deployment.amalthea}
     everywhere = _not_counted(store, deployment.name, kind, metrics)
     events = freshness.read(store, deployment.name, EVENTS.name)
     # Who an event belongs to concerns the commits: the users of the others stand in the raw rows.
     relinked = freshness.stale(freshness.read(store, deployment.name, PEOPLE), events)
-    found: dict[SourceKind, list[coverage.Span] | None] = {}
-    for of, table in RAW_OF.items():
-        if not sources[of]:
+    found: dict[SourceKind, list[Span] | None] = {}
+    for of, (source, table) in COMES_FROM.items():
+        if getattr(deployment, source) is None:
             found[of] = None
             continue
         pulled = freshness.stale(freshness.read(store, deployment.name, table.name), events)
+        # Of a pull that is under way, or was killed, nobody knows yet which days it changed.
+        pulled |= {place[1] for name, place in read_unreported(store, deployment.name, source) if name == table.name}
         seen = coverage.from_json(orjson.loads(store.read_state(coverage_state(deployment.name, of)) or b"[]"))
         open_days = everywhere | pulled | (relinked if of == "commits" else set())
         found[of] = coverage.without(seen, {dt.date.fromisoformat(day) for day in open_days})

@@ -38,6 +38,7 @@ from renku_metrics.tables import (
     RAW_GITLAB_USERS,
     RAW_KEYCLOAK_LOGINS,
     RAW_KEYCLOAK_USERS,
+    RAW_TABLES,
     USER_DAYS,
     Table,
 )
@@ -73,7 +74,8 @@ class Pull:
     def alone(self) -> Iterator[None]:
         """Holds the deployment's source: of two pulls at once, one would undo what the other stored."""
         with self.store.storage.alone(f"state/locks/{self.deployment.name}-{self._source}"):
-            self._unreported = self._read_unreported()
+            self._unreported = read_unreported(self.store, self.deployment.name, self._source)
+            self._note_leftover()
             yield
 
     def unreported(self, table: Table) -> list[Partition]:
@@ -152,6 +154,12 @@ class Pull:
                     self.say(f"{self.deployment.name}: amalthea: {note}")
             self.facts = dict(seen)
 
+    def _note_leftover(self) -> None:
+        # A pull that was killed may have stored a day and not noted that it changed.
+        for table in RAW_TABLES:
+            if table.partitioned_by == BY_DAY and (places := self.unreported(table)):
+                freshness.record_partitions(self.store, table, self.store.ensure(table, places), now())
+
     def _merge_users(self, table: Table, rows: pd.DataFrame) -> None:
         """Merges users, and remembers the days that have events of somebody who is now known as another."""
         before = self._identities()
@@ -210,17 +218,19 @@ class Pull:
     def _remember(self, content: bytes) -> None:
         self.store.write_state(f"{self._source}/deployment={self.deployment.name}/state.json", content)
 
-    @property
-    def _unreported_state(self) -> str:
-        return f"{self._source}/deployment={self.deployment.name}/unreported.json"
-
-    def _read_unreported(self) -> set[Place]:
-        content = self.store.read_state(self._unreported_state)
-        return {(table, tuple(partition)) for table, partition in orjson.loads(content or b"[]")}
-
     def _write_unreported(self, places: set[Place]) -> None:
-        self.store.write_state(self._unreported_state, orjson.dumps(sorted(places)))
+        self.store.write_state(_unreported(self.deployment.name, self._source), orjson.dumps(sorted(places)))
         self._unreported = places
+
+
+def read_unreported(store: Store, deployment: str, source: SourceName) -> set[Place]:
+    """The partitions that pulls of the source changed, or were about to, and that Dagster was not told of."""
+    content = store.read_state(_unreported(deployment, source))
+    return {(table, tuple(partition)) for table, partition in orjson.loads(content or b"[]")}
+
+
+def _unreported(deployment: str, source: SourceName) -> str:
+    return f"{source}/deployment={deployment}/unreported.json"
 
 
 def coverage_state(deployment: str, kind: str) -> str:

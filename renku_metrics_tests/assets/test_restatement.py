@@ -1,0 +1,133 @@
+"""Numbers that come to be others: marked as not complete until they are counted again, then recorded as revised."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from renku_metrics.periods import ONE_DAY, Period, days_between, midnight
+from renku_metrics.store.store import WHOLE
+from renku_metrics.tables import REVISIONS
+from renku_metrics_tests.assets.pipeline import METRICS, PEOPLE_AND_PROJECTS, Pipeline
+from renku_metrics_tests.renkulab.git import Identity, Repository
+from renku_metrics_tests.renkulab.gitlab import Project, User
+from renku_metrics_tests.renkulab.server import RenkuLab, write_deployment
+
+HOUR = dt.timedelta(hours=1)
+TODAY = dt.datetime.now(dt.UTC).date()
+YESTERDAY = TODAY - ONE_DAY
+WEEK = Period.of("week", TODAY - 14 * ONE_DAY)
+START = WEEK.start - 7 * ONE_DAY
+DAY = WEEK.start + 2 * ONE_DAY
+ADA = Identity("ada", "ada@university.example")
+
+
+@dataclass
+class Setting:
+    """A deployment where Ada commits and starts a session every day, and everything is pulled and published."""
+
+    lab: RenkuLab
+    project: Project
+    ada: User
+    pipeline: Pipeline
+
+    def commit(self, *authors: Identity, at: dt.datetime, pushed_at: dt.datetime) -> None:
+        """One commit of each author, pushed together by Ada."""
+        repository = self.project.repository
+        assert repository is not None
+        head = repository.branches["master"]
+        for author in authors:
+            head = repository.commit("a change\n", author, at, parents=[head]).sha
+        self.lab.gitlab.push(self.project, self.ada, {"master": head}, pushed_at)
+
+    def contributing(self) -> pd.Series:
+        """The published row of the week."""
+        weekly = self.pipeline.published("week")
+        rows = weekly[(weekly["period"] == WEEK.label) & (weekly["core_action"] == "contributing_to_a_project")]
+        assert len(rows) == 1
+        return rows.iloc[0]
+
+    def count_again(self) -> None:
+        for names in (["events"], ["user_days"]):
+            assert self.pipeline.materialize(names, partition=f"lab|{DAY}").success
+        assert self.pipeline.materialize([f"{key}_weekly" for key in METRICS], partition=f"lab|{WEEK.start}").success
+        assert self.pipeline.materialize(["published"]).success
+
+
+@pytest.fixture
+def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
+    lab = RenkuLab("lab", tmp_path / "audit_log", now=midnight(START - ONE_DAY))
+    ada = lab.gitlab.add_user("ada", ADA.email, midnight(START - ONE_DAY))
+    login = lab.keycloak.add_user(ADA.email, midnight(START - ONE_DAY))
+    project = lab.gitlab.create_project(
+        "flights", lab.gitlab.personal_namespace(ada), ada, midnight(START - ONE_DAY), repository=Repository()
+    )
+    assert project.repository is not None
+    project.repository.commit("init\n", ADA, midnight(START - ONE_DAY) + HOUR, branch="master")
+    (tmp_path / "deployments").mkdir()
+    monkeypatch.setenv("RENKU_METRICS_HASH_KEY", "a key of tests")
+    with dg.DagsterInstance.ephemeral() as instance, lab:
+        pipeline = Pipeline(tmp_path / "deployments", str(tmp_path / "store"), instance)
+        for name, value in write_deployment(lab, pipeline.deployments, START).items():
+            monkeypatch.setenv(name, value)
+        there = Setting(lab, project, ada, pipeline)
+        for day in days_between(START - ONE_DAY, YESTERDAY):
+            lab.keycloak.log_in(login, midnight(day) + HOUR)
+            lab.amalthea.start_session(midnight(day) + 2 * HOUR, user_id=login.id, gitlab_project_id=project.id)
+            there.commit(ADA, at=midnight(day) + 3 * HOUR, pushed_at=midnight(day) + 3 * HOUR)
+        lab.clock.set(midnight(TODAY))
+        pipeline.materialize_everything()
+        yield there
+
+
+def test_a_late_commit_makes_its_week_incomplete_until_it_is_counted_and_then_a_revision(setting: Setting) -> None:
+    before = setting.contributing()
+    assert (before["users"], before["active_users"], before["complete"]) == (1, 1, True)
+
+    setting.commit(Identity("bob", "bob@elsewhere.example"), ADA, at=midnight(DAY) + HOUR, pushed_at=midnight(TODAY))
+    assert setting.pipeline.materialize(["raw_gitlab_commits"], partition=f"lab|{YESTERDAY}").success
+    assert setting.pipeline.materialize(["published"]).success
+    pulled = setting.contributing()
+    assert (pulled["users"], pulled["complete"], pulled["missing"]) == (1, False, f"commits:{DAY}..{DAY}")
+
+    setting.count_again()
+    after = setting.contributing()
+    assert (after["users"], after["active_users"], after["complete"], after["unlinked"]) == (2, 2, True, 0.5)
+    revisions = setting.pipeline.store.read(REVISIONS, [WHOLE])
+    revised = revisions[revisions["period"] == WEEK.label].set_index("core_action")
+    # The denominator changed for all four; the number only for one.
+    assert revised["active_users_before"].tolist() == [1] * 4
+    assert revised["active_users_after"].tolist() == [2] * 4
+    assert revised.loc["contributing_to_a_project", ["users_before", "users_after"]].tolist() == [1, 2]
+    assert revised.loc["starting_a_session", ["users_before", "users_after"]].tolist() == [1, 1]
+    assert set(revised["reason"]) == {"late events"}
+
+
+def test_days_of_somebody_who_is_known_since_are_open_until_counted_again(setting: Setting) -> None:
+    setting.commit(Identity("ada", "ada@home.example"), ADA, at=midnight(DAY) + HOUR, pushed_at=midnight(TODAY))
+    assert setting.pipeline.materialize(["raw_gitlab_commits"], partition=f"lab|{YESTERDAY}").success
+    setting.count_again()
+    assert setting.contributing()["users"] == 2
+
+    setting.lab.gitlab.add_email(setting.ada, "ada@home.example", midnight(TODAY))
+    setting.ada.last_activity_on = TODAY
+    assert setting.pipeline.materialize(PEOPLE_AND_PROJECTS, partition="lab").success
+    assert setting.pipeline.materialize(["published"]).success
+    assert setting.contributing()["missing"] == f"commits:{DAY}..{DAY}"
+    setting.count_again()
+    row = setting.contributing()
+    assert (row["users"], row["active_users"], row["complete"], row["unlinked"]) == (1, 1, True, 0.0)
+
+
+def test_pulling_and_counting_again_without_news_changes_nothing(setting: Setting) -> None:
+    before = {kind: setting.pipeline.published(kind) for kind in ("week", "month")}
+    setting.pipeline.materialize_everything()
+    for kind, rows in before.items():
+        pd.testing.assert_frame_equal(setting.pipeline.published(kind), rows)
+    assert setting.pipeline.store.read(REVISIONS, [WHOLE]).empty
