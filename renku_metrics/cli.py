@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
-
-from renku_metrics.errors import RenkuMetricsError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -34,9 +30,4 @@ def demo() -> None:
 
 
 def main() -> None:
-    """Runs the command; a failure that explains itself is one line and exit code 1."""
-    try:
-        renku_metrics(prog_name="renku-metrics")
-    except RenkuMetricsError as error:
-        click.echo(f"renku-metrics: {error}", err=True)
-        sys.exit(1)
+    renku_metrics(prog_name="renku-metrics")

@@ -1,8 +1,13 @@
 """The errors a person meets: one clear line that says where, what, and what to do."""
 
+import click
 
-class RenkuMetricsError(Exception):
-    """A failure that its message explains; no traceback is needed to act on it."""
+
+class RenkuMetricsError(click.ClickException):
+    """A failure that its message explains; no traceback is needed to act on it.
+
+    Commands made with click, dagster's among them, print it as one line.
+    """
 
 
 class ConfigurationError(RenkuMetricsError):
