@@ -56,7 +56,7 @@ COMMANDS = ["run", "dataset create", "dataset add", "update", "workflow execute"
 STATUSES = [None, "starting", "running", "hibernated", "stopping"]
 
 Row = dict[str, Any]
-chance = random.Random(20261124)  # noqa: S311
+chance = random.Random(20261124)
 
 
 def digits(count: int) -> str:

@@ -1,0 +1,162 @@
+"""Pulling 100,000 commits, and a week's news: the product against the least that an asynchronous client needs.
+
+    python -m benchmarks.gitlab_pull [--delay 0.02] [--in-flight 16] [--repeat 3]
+
+Both make the same requests (projects, branches, commits pinned to heads) of the same server in the same run. The
+ideal client decodes the answers and throws them away, or writes eight columns as Parquet; the product hashes,
+classifies, and hands over finished tables. Median of the repetitions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime as dt
+import os
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.gitlab_server import COMMITS, PROJECTS
+from renku_metrics.deployments import Deployment
+from renku_metrics.sources.addresses import AddressBook
+from renku_metrics.sources.gitlab_client import GitLabClient
+from renku_metrics.sources.gitlab_history import History
+from renku_metrics.sources.gitlab_state import GitLabState
+
+COLUMNS = ("id", "committed_date", "author_email", "committer_email", "message", "created_at", "title", "web_url")
+
+
+class Server:
+    """A server of its own process, on a free port of loopback."""
+
+    def __init__(self, delay: float) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        command = [sys.executable, "-m", "benchmarks.gitlab_server", str(self.port), str(delay)]
+        self._process = subprocess.Popen(command)
+        for _ in range(200):
+            try:
+                self.ask("/requests")
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError("the server did not start")
+
+    def ask(self, path: str) -> Any:
+        with urllib.request.urlopen(self.url + path) as answer:
+            return orjson.loads(answer.read())
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+
+async def ideal(url: str, in_flight: int, parquet: Path | None) -> int:
+    """Every commit by the same requests; returns their number."""
+    connector = aiohttp.TCPConnector(limit=in_flight)
+    async with aiohttp.ClientSession(connector=connector) as session:
+
+        async def get(path: str) -> Any:
+            async with session.get(f"{url}/api/v4{path}") as answer:
+                return orjson.loads(await answer.read())
+
+        async def project(number: int) -> list[Any]:
+            path = f"/projects/{number}/repository"
+            head = (await get(f"{path}/branches?per_page=100"))[0]["commit"]["id"]
+            commits: list[Any] = []
+            page = 1
+            while not commits or commits[-1]["parent_ids"]:
+                commits += await get(f"{path}/commits?per_page=100&ref_name={head}&page={page}")
+                page += 1
+            return commits
+
+        tasks: list[asyncio.Task[list[Any]]] = []
+        last = 0
+        while page := await get(f"/projects?per_page=100&pagination=keyset&order_by=id&sort=asc&id_after={last}"):
+            tasks += [asyncio.create_task(project(found["id"])) for found in page]
+            last = page[-1]["id"]
+        commits = [commit for found in await asyncio.gather(*tasks) for commit in found]
+    if parquet is not None:
+        pq.write_table(pa.table({name: [commit[name] for commit in commits] for name in COLUMNS}), parquet)
+    return len(commits)
+
+
+def product(url: str, in_flight: int, state: GitLabState, at: dt.datetime) -> int:
+    """The commits that are new to the state, as the tables that would be stored; returns their number."""
+    os.environ["BENCHMARK_TOKEN"] = "token"
+    deployment = Deployment.model_validate(
+        {
+            "name": "benchmark",
+            "title": "Benchmark",
+            "start": dt.date(2019, 1, 1),
+            "gitlab": {"url": url, "token": "${BENCHMARK_TOKEN}", "concurrency": in_flight},
+        }
+    )
+    book = AddressBook(b"key", ["gitlab.example"])
+    history = History(GitLabClient(deployment), deployment, book, state, at, with_pushes=False)
+    return sum(len(batch.commits) for batch in history.batches())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--delay", type=float, default=0.02)
+    parser.add_argument("--in-flight", type=int, default=16)
+    parser.add_argument("--repeat", type=int, default=3)
+    options = parser.parse_args()
+    server = Server(options.delay)
+    at, day = dt.datetime(2026, 11, 24, tzinfo=dt.UTC), dt.timedelta(days=1)
+    in_flight, everything = options.in_flight, PROJECTS * COMMITS
+    walls: dict[str, list[float]] = {}
+    requests: dict[str, int] = {}
+
+    def measure(name: str, commits: int, work: Callable[[], int]) -> None:
+        server.ask("/requests")
+        begun, cpu = time.perf_counter(), time.process_time()
+        found = work()
+        walls.setdefault(name, []).append(time.perf_counter() - begun)
+        requests[name] = server.ask("/requests")
+        assert found == commits, (name, found)
+        cpu_seconds = time.process_time() - cpu
+        print(f"{name:<28} {walls[name][-1]:7.2f} s  {cpu_seconds:6.2f} CPU s  {requests[name]:5} requests", flush=True)
+
+    def ask_ideally(file: Path | None) -> int:
+        return asyncio.run(ideal(server.url, in_flight, file))
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for _ in range(options.repeat):
+                state = GitLabState()
+                measure("ideal", everything, partial(ask_ideally, None))
+                measure("ideal with Parquet", everything, partial(ask_ideally, Path(folder) / "commits.parquet"))
+                measure("product, first pull", everything, partial(product, server.url, in_flight, state, at))
+        measure("product, nothing new", 0, partial(product, server.url, in_flight, state, at + day))
+        server.ask("/new-week")
+        measure("product, a week's news", 75, partial(product, server.url, in_flight, state, at + 2 * day))
+    finally:
+        server.stop()
+    median = {name: statistics.median(seconds) for name, seconds in walls.items()}
+    for name in ("ideal", "ideal with Parquet"):
+        print(f"first pull / {name}: {median['product, first pull'] / median[name]:.2f}")
+    print(f"requests, first pull / ideal: {requests['product, first pull'] / requests['ideal']:.3f}")
+    print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
