@@ -249,9 +249,9 @@ def report(store: Store) -> str:
         sizes.setdefault(folder, []).append(info.size)
     rows = {}
     for table in (*of_deployment(), RAW_GITLAB_COMMITS, RAW_GITLAB_PUSHES, RAW_KEYCLOAK_LOGINS, RAW_AMALTHEA_SESSIONS):
-        rows[table.path] = len(store.read(table, store.partitions(table)))
+        rows[table.path] = len(store.read(table, store.partitions(table, NAME)))
     for table in (EVENTS, USER_DAYS):
-        rows[table.path] = len(store.read(table, store.partitions(table)))
+        rows[table.path] = len(store.read(table, store.partitions(table, NAME)))
     lines = ["| table | rows | files | size | bytes a row |", "| --- | ---: | ---: | ---: | ---: |"]
     for folder, of_files in sizes.items():
         count = rows.get(folder)

@@ -3,6 +3,8 @@
 Schedules and sensor are off in a development instance (``dagster dev``) and on in production.
 """
 
+from __future__ import annotations
+
 import datetime as dt
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from renku_metrics import partitions
+from renku_metrics.partitions import Grid
 from renku_metrics.periods import ONE_DAY
 from renku_metrics.tables import (
     RAW_AMALTHEA_SESSIONS,
@@ -22,40 +25,42 @@ from renku_metrics.tables import (
     RAW_KEYCLOAK_USERS,
 )
 
-Condition = dg.AutomationCondition
+When = dg.AutomationCondition
+Condition = dg.AutomationCondition[dg.AssetKey]
 
 PEOPLE_AND_PROJECTS = [table.name for table in (RAW_GITLAB_PROJECTS, RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS)]
 DAYS = [table.name for table in (RAW_GITLAB_PUSHES, RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS, RAW_AMALTHEA_SESSIONS)]
 
-IN_PRODUCTION = not os.environ.get("DAGSTER_IS_DEV_CLI")
-SCHEDULE_STATUS = dg.DefaultScheduleStatus.RUNNING if IN_PRODUCTION else dg.DefaultScheduleStatus.STOPPED
-SENSOR_STATUS = dg.DefaultSensorStatus.RUNNING if IN_PRODUCTION else dg.DefaultSensorStatus.STOPPED
 
-
-def follow_changed_days() -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
+def follow_changed_days() -> Condition:
     """True for the partitions, of whatever age, that an upstream partition with new content belongs to.
 
     Users and projects change with every pull; alone they start nothing, or all history would be counted each day.
     """
-    changed = Condition.any_deps_match(Condition.data_version_changed() | Condition.will_be_requested()).ignore(
-        dg.AssetSelection.assets(*PEOPLE_AND_PROJECTS)
-    )
-    return (
-        (Condition.newly_missing() | changed).since_last_handled()
-        & ~Condition.any_deps_missing()
-        & ~Condition.any_deps_in_progress()
-        & ~Condition.in_progress()
-    ).with_label("follow_changed_days")
+    people_and_projects = dg.AssetSelection.assets(*PEOPLE_AND_PROJECTS)
+    changed = _until_requested(When.any_deps_match(When.data_version_changed()).ignore(people_and_projects))
+    missing = When.newly_missing().since(When.newly_requested() | When.newly_updated())
+    return (missing | changed) & ~When.any_deps_match(When.missing()) & _quiet()
 
 
-def follow_changed_numbers() -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
+def follow_changed_numbers() -> Condition:
     """True when any number changed, and once a day, since coverage can change where no number does."""
-    changed: Condition[dg.AssetKey | dg.AssetCheckKey] = Condition.any_deps_match(Condition.data_version_changed())
-    return (
-        (Condition.cron_tick_passed("0 5 * * *") | changed).since_last_handled()
-        & ~Condition.any_deps_in_progress()
-        & ~Condition.in_progress()
-    ).with_label("follow_changed_numbers")
+    changed = When.any_deps_match(When.data_version_changed())
+    return _until_requested(When.cron_tick_passed("0 5 * * *") | changed) & _quiet()
+
+
+def _until_requested(trigger: Condition) -> Condition:
+    """True from the trigger until the partition is requested for it.
+
+    That the partition was updated does not end it: a run that was under way may have read before the change. Nor
+    does the request of the tick before where the trigger has come again.
+    """
+    return trigger.since(When.newly_requested() & ~trigger)
+
+
+def _quiet() -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
+    """Neither the partition nor what it is made of is in progress."""
+    return ~When.any_deps_in_progress() & ~When.in_progress()
 
 
 def automated(assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
@@ -71,10 +76,11 @@ def automated(assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetsDefinition
 
 
 def sensor() -> dg.AutomationConditionSensorDefinition:
+    """What requests the assets that are not raw as their conditions become true."""
     return dg.AutomationConditionSensorDefinition(
         "follow_changed_days",
         target=dg.AssetSelection.all(),
-        default_status=SENSOR_STATUS,
+        default_status=dg.DefaultSensorStatus.RUNNING if _in_production() else dg.DefaultSensorStatus.STOPPED,
         description="Counts again whatever a pull changed, of whatever age, and publishes it.",
     )
 
@@ -122,7 +128,7 @@ PULLS = (
 )
 
 
-def schedules(deployments: Sequence[str]) -> list[dg.ScheduleDefinition]:
+def schedules(grid: Grid) -> list[dg.ScheduleDefinition]:
     """Each pull as one run per deployment, so that one that is down holds up no other."""
 
     @dg.schedule(
@@ -130,39 +136,48 @@ def schedules(deployments: Sequence[str]) -> list[dg.ScheduleDefinition]:
         job=dg.define_asset_job("pull_people_and_projects", selection=PEOPLE_AND_PROJECTS),
         cron_schedule="30 1 * * *",
         execution_timezone="UTC",
-        default_status=SCHEDULE_STATUS,
+        default_status=_schedule_status(),
         description="Users and projects, before the events of the day need them.",
     )
     def people_and_projects_daily(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-        for deployment in deployments:
+        for deployment in grid.deployments:
             yield dg.RunRequest(
                 run_key=f"{deployment} {context.scheduled_execution_time:%Y-%m-%d}",
                 partition_key=deployment,
                 tags={"deployment": deployment},
             )
 
-    return [people_and_projects_daily, *(_schedule(pull, deployments) for pull in PULLS)]
+    return [people_and_projects_daily, *(_schedule(pull, grid) for pull in PULLS)]
 
 
-def _schedule(pull: PullSchedule, deployments: Sequence[str]) -> dg.ScheduleDefinition:
+def _schedule(pull: PullSchedule, grid: Grid) -> dg.ScheduleDefinition:
     @dg.schedule(
         name=pull.name,
         job=dg.define_asset_job(f"pull_{pull.name}", selection=pull.tables),
         cron_schedule=pull.cron,
         execution_timezone="UTC",
-        default_status=SCHEDULE_STATUS,
+        default_status=_schedule_status(),
         description=pull.description,
     )
-    def schedule(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+    def schedule(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         at = context.scheduled_execution_time
         yesterday = at.date() - ONE_DAY
-        for deployment in deployments:
+        first = max(pull.first_day(yesterday), grid.first_day)
+        if first > yesterday:
+            yield dg.SkipReason(f"the first day of any deployment is {grid.first_day}")
+            return
+        for deployment in grid.deployments:
             yield dg.RunRequest(
                 run_key=f"{deployment} {at:%Y-%m-%dT%H}",
-                tags={
-                    "deployment": deployment,
-                    **partitions.range_tags(deployment, pull.first_day(yesterday), yesterday),
-                },
+                tags={"deployment": deployment, **partitions.range_tags(deployment, first, yesterday)},
             )
 
     return schedule
+
+
+def _schedule_status() -> dg.DefaultScheduleStatus:
+    return dg.DefaultScheduleStatus.RUNNING if _in_production() else dg.DefaultScheduleStatus.STOPPED
+
+
+def _in_production() -> bool:
+    return not os.environ.get("DAGSTER_IS_DEV_CLI")

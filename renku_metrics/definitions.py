@@ -35,7 +35,7 @@ def build_definitions(
     ]
     return dg.Definitions(
         assets=automation.automated(assets),
-        schedules=automation.schedules(list(deployments)),
+        schedules=automation.schedules(grid),
         sensors=[automation.sensor()],
         resources={"central_store": CentralStore(address=store_address)},
         # The steps of a run go one after the other anyway; one process starts faster and takes half the memory.

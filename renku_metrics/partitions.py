@@ -52,6 +52,11 @@ class Grid:
             by_month=each_deployment("month", dg.MonthlyPartitionsDefinition(first.isoformat(), end_offset=1)),
         )
 
+    @property
+    def deployments(self) -> list[str]:
+        """The names of the deployments, sorted."""
+        return list(self.by_deployment.get_partition_keys())
+
     def by_period(self, kind: PeriodKind) -> dg.MultiPartitionsDefinition:
         return self.by_week if kind == "week" else self.by_month
 

@@ -1,123 +1,98 @@
 """Runs an asset one deployment after the other, so that one that fails does not sink the others.
 
-A run may hold any rectangle of deployments and days. Each partition gets its own metadata and data version;
-the version is the hash of its file, by which declarative automation leaves alone what did not change.
+A run may hold any rectangle of deployments and days. Each partition is recorded in Dagster by an event of its own,
+as soon as it is stored, with its metadata and the version of its content: by the version declarative automation
+leaves alone what did not change.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from renku_metrics import partitions
 from renku_metrics.errors import RenkuMetricsError
 from renku_metrics.store.store import Partition, Store, Stored
 from renku_metrics.tables import Table
 
+# The result of a step would record all its partitions once more, with one version for all. Dagster leaves that out for
+# results marked so, which is how its own observable assets record partitions one by one.
+RECORDED = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
+
 
 @dataclass(frozen=True)
 class Materialized:
-    """One partition of one asset as it now stands in the store."""
+    """One partition of one table as it now stands in the store."""
 
-    asset: str
-    key: str
+    table: Table
+    partition: Partition
     version: str
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-# Brings the given days, weeks or months of a deployment up to date (all of it when there are none), and returns
-# those partitions and every other that it changed on the way.
+# Brings the given days, weeks or months of a deployment up to date (all of it when there are none), and yields each
+# partition once it is stored, those included that it changed on the way. What was yielded is known to Dagster when
+# the work goes on.
 Work = Callable[[str, list[str]], Iterable[Materialized]]
 
 
 def materialized(
-    store: Store, table: Table, stored: dict[Partition, Stored], facts: dict[Partition, dict[str, Any]] | None = None
+    store: Store, table: Table, stored: Mapping[Partition, Stored], facts: Mapping[Partition, dict[str, Any]]
 ) -> list[Materialized]:
     """The partitions of a table as they stand in the store, each with its row count, location and facts."""
     return [
         Materialized(
-            asset=table.name,
-            key="|".join(partition),
+            table=table,
+            partition=partition,
             version=state.version,
             metadata={
                 "dagster/partition_row_count": state.rows,
                 "dagster/uri": store.address(table, partition),
-                **(facts or {}).get(partition, {}),
+                **facts.get(partition, {}),
             },
         )
         for partition, state in stored.items()
     ]
 
 
-def each_deployment(
-    context: dg.AssetExecutionContext,
-    work: Work,
-    recorded: Callable[[str, list[Materialized]], None] | None = None,
-) -> Iterator[dg.MaterializeResult[None]]:
-    """Does the work of a run for each deployment in it and records every partition that was stored.
+def each_deployment(context: dg.AssetExecutionContext, work: Work) -> Iterator[dg.MaterializeResult[None]]:
+    """Does the work of a run for each deployment in it.
 
-    ``recorded`` is told, deployment by deployment, what Dagster now knows of. Raises dagster's Failure with one
-    line per deployment that failed, after everything that was stored is recorded.
+    Raises dagster's Failure with one line per deployment that failed, after the work of all is done.
     """
-    stored: dict[str, list[Materialized]] = {}
-    failures: dict[str, str] = {}
+    failures = []
     for deployment, times in partitions.by_deployment(context.partition_keys).items():
-        done = stored.setdefault(deployment, [])
         try:
-            # Work that fails on its way has yielded what it stored before.
             for item in work(deployment, times):
-                done.append(item)
+                context.log_event(_event(item))
         except RenkuMetricsError as error:
-            failures[deployment] = str(error)
+            failures.append(str(error))
+            context.log.error(failures[-1])
         except Exception as error:
-            context.log.exception(f"{deployment}: unexpected {type(error).__name__}")
-            failures[deployment] = f"{deployment}: unexpected {type(error).__name__}; its traceback is in the run's log"
-        if deployment in failures:
-            context.log.error(failures[deployment])
-
-    selected = {asset.to_user_string() for asset in context.selected_asset_keys}
-    requested = set(map(str, context.partition_keys))
-    for item in (item for done in stored.values() for item in done):
-        asked = item.asset in selected and item.key in requested
-        if asked and not failures:
-            context.add_asset_metadata(item.metadata, asset_key=item.asset, partition_key=item.key)
-        else:
-            context.log_event(
-                dg.AssetMaterialization(
-                    item.asset,
-                    partition=item.key,
-                    metadata=item.metadata,
-                    tags={"dagster/data_version": item.version, "dagster/data_version_is_user_provided": "true"},
-                )
-            )
-    if not failures:
-        # Dagster takes the assets of one step in the order of their dependencies.
-        for asset in [asset for asset in _in_order(context) if asset in selected]:
-            versions = [
-                item.version
-                for done in stored.values()
-                for item in done
-                if item.asset == asset and item.key in requested
-            ]
-            yield dg.MaterializeResult(asset_key=asset, data_version=dg.DataVersion(_version_of(versions)))
-    if recorded:
-        for deployment, done in stored.items():
-            recorded(deployment, done)
+            failures.append(f"{deployment}: unexpected {type(error).__name__}; its traceback is in the run's log")
+            context.log.exception(failures[-1])
     if failures:
-        raise dg.Failure("\n".join(failures.values()), allow_retries=False)
+        raise dg.Failure("\n".join(failures), allow_retries=False)
+    # Dagster takes the assets of one step in the order of their dependencies.
+    for asset in TopologicalSorter(context.assets_def.asset_deps).static_order():
+        if asset in context.selected_asset_keys:
+            yield dg.MaterializeResult(asset_key=asset, metadata=RECORDED)
 
 
-def _in_order(context: dg.AssetExecutionContext) -> list[str]:
-    keys = context.assets_def.keys
-    depends = {key: context.assets_def.asset_deps[key] & keys for key in keys}
-    return [key.to_user_string() for key in TopologicalSorter(depends).static_order()]
-
-
-def _version_of(versions: list[str]) -> str:
-    # Dagster takes one version for all partitions of a run; that of a single partition is its file's own.
-    return versions[0] if len(versions) == 1 else hashlib.sha256("".join(versions).encode()).hexdigest()[:16]
+def _event(item: Materialized) -> dg.AssetMaterialization:
+    dimensions = dict(zip(item.table.partitioned_by, item.partition, strict=True)) if len(item.partition) > 1 else {}
+    return dg.AssetMaterialization(
+        item.table.name,
+        partition="|".join(item.partition),
+        metadata=item.metadata,
+        tags={
+            "dagster/data_version": item.version,
+            "dagster/data_version_is_user_provided": "true",
+            **{f"dagster/partition/{name}": value for name, value in dimensions.items()},
+        },
+    )

@@ -83,9 +83,10 @@ class Pull:
         return sorted(partition for name, partition in self._unreported if name == table.name)
 
     def reported(self, places: Iterable[Place]) -> None:
-        """Dagster knows of these partitions now."""
-        with self.alone():
-            self._write_unreported(self._unreported - set(places))
+        """Dagster knows of these partitions now. To be called while this pull is alone."""
+        left = self._unreported - set(places)
+        if left != self._unreported:
+            self._write_unreported(left)
 
     def gitlab_projects(self) -> None:
         if self.deployment.gitlab:
@@ -171,6 +172,10 @@ class Pull:
         freshness.record(
             self.store, self.deployment.name, PEOPLE, dict.fromkeys(affected, self.now.isoformat()), self.now
         )
+        # Reported like a change of the commits themselves, so that these days are counted again.
+        commits = {(RAW_GITLAB_COMMITS.name, (self.deployment.name, day)) for day in affected}
+        if not commits <= self._unreported:
+            self._write_unreported(self._unreported | commits)
 
     def _identities(self) -> Identities:
         whole: list[Partition] = [(self.deployment.name,)]

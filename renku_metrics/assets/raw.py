@@ -4,17 +4,20 @@ Asking for a day means: bring this deployment up to date, then that day's file s
 pull changed on the way is reported to Dagster as materialized too.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import dagster as dg
 
 from renku_metrics import partitions
 from renku_metrics.assets.per_deployment import Materialized, each_deployment, materialized
-from renku_metrics.assets.pulls import Pull, SourceName
+from renku_metrics.assets.pulls import PEOPLE, Place, Pull, SourceName
 from renku_metrics.assets.resources import CentralStore
 from renku_metrics.assets.specifications import ONE_RUN, specification
 from renku_metrics.deployments import Deployment
 from renku_metrics.periods import now
+from renku_metrics.store import freshness
 from renku_metrics.store.store import Partition, Store
 from renku_metrics.tables import (
     RAW_AMALTHEA_SESSIONS,
@@ -40,27 +43,22 @@ def raw_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -> 
     def run(
         context: dg.AssetExecutionContext, store: Store, source: SourceName, bring: Bring, tables: Sequence[Table]
     ) -> Results:
-        def pull_of(name: str) -> Pull:
-            return Pull(deployments[name], source, store, now(), context.log.info)
-
         def work(name: str, days: list[str]) -> Iterator[Materialized]:
-            pull = pull_of(name)
-            asked: list[Partition] = [(name, day) for day in days] or [(name,)]
-            try:
-                with pull.alone():
+            pull = Pull(deployments[name], source, store, now(), context.log.info)
+            places: list[Partition] = [(name, day) for day in days] or [(name,)]
+            asked = {(table.name, place) for table in tables for place in places}
+            with pull.alone():
+                try:
                     bring(pull)
-            finally:
-                # Also of a pull that failed on its way: what it stored stays and must be counted.
-                for table in RAW_TABLES:
-                    changed = [place for place in pull.unreported(table) if grid.holds(place, pull.now)]
-                    yield from materialized(store, table, store.ensure(table, changed))
-            for table in tables:
-                yield from materialized(store, table, store.ensure(table, asked), {asked[-1]: pull.facts})
+                except Exception:
+                    # What it stored stays and must be counted; what it was asked for stays failed.
+                    yield from _others_changed(pull, grid, asked)
+                    raise
+                yield from _others_changed(pull, grid, asked)
+                for table in tables:
+                    yield from _standing(pull, table, places, {places[-1]: pull.facts})
 
-        def recorded(name: str, done: list[Materialized]) -> None:
-            pull_of(name).reported((item.asset, tuple(item.key.split("|"))) for item in done)
-
-        yield from each_deployment(context, work, recorded)
+        yield from each_deployment(context, work)
 
     def asset(table: Table, source: SourceName, grain: dg.PartitionsDefinition, bring: Bring) -> dg.AssetsDefinition:
         @dg.asset(
@@ -103,3 +101,28 @@ def raw_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -> 
         asset(RAW_KEYCLOAK_LOGINS, "keycloak", grid.by_day, Pull.keycloak_logins),
         asset(RAW_AMALTHEA_SESSIONS, "amalthea", grid.by_day, Pull.amalthea_sessions),
     ]
+
+
+def _others_changed(pull: Pull, grid: partitions.Grid, asked: Container[Place]) -> Iterator[Materialized]:
+    """The partitions that were not asked for, but that this pull or one that was killed before it has changed."""
+    for table in RAW_TABLES:
+        places = [place for place in pull.unreported(table) if (table.name, place) not in asked]
+        yield from _standing(pull, table, [place for place in places if grid.holds(place, pull.now)], {})
+
+
+def _standing(
+    pull: Pull, table: Table, places: Sequence[Partition], facts: Mapping[Partition, dict[str, Any]]
+) -> Iterator[Materialized]:
+    """The partitions as they stand in the store, known to Dagster afterwards."""
+    stored = pull.store.ensure(table, places)
+    if table is RAW_GITLAB_COMMITS:
+        # Whose commits they are is part of what events are made from.
+        relinked = freshness.read(pull.store, pull.deployment.name, PEOPLE) if places else {}
+        stored = {
+            place: replace(state, version=f"{state.version} {relinked[place[1]].version}")
+            if place[1] in relinked
+            else state
+            for place, state in stored.items()
+        }
+    yield from materialized(pull.store, table, stored, facts)
+    pull.reported((table.name, place) for place in places)

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 AddressKind = Literal["personal", "noreply", "bot", "shared"]
@@ -39,6 +40,8 @@ class AddressBook:
     def __init__(self, hash_key: bytes, noreply_hosts: Iterable[str]) -> None:
         self._hash_key = hash_key
         self._noreply_hosts = frozenset(host.lower() for host in noreply_hosts)
+        # A few thousand people make the commits of years.
+        self._known = lru_cache(maxsize=10_000)(self._read)
 
     def hash(self, text: str) -> str:
         """HMAC-SHA-256 of the text, trimmed and lower case, as 64 hexadecimal digits."""
@@ -51,7 +54,10 @@ class AddressBook:
 
     def read(self, address: str | None) -> Address:
         """Hash and kind of an author's address; the GitLab user id where a noreply address names it."""
-        clear = _normal(address or "")
+        return self._known(address or "")
+
+    def _read(self, address: str) -> Address:
+        clear = _normal(address)
         hashed = self.keyed_hash(clear)
         noreply = NOREPLY.fullmatch(clear)
         if noreply and noreply["host"] in self._noreply_hosts:

@@ -19,6 +19,9 @@ from renku_metrics.tables import RAW_GITLAB_PROJECTS, RAW_GITLAB_USERS
 KEYSET = {"pagination": "keyset", "order_by": "id", "sort": "asc"}
 # The names of Keycloak in GitLab's identities, by the Renku chart and by GitLab's own OpenID Connect.
 KEYCLOAK_PROVIDERS = ("oauth2_generic", "openid_connect")
+# Within the day of their last activity users may have changed their addresses after they were asked for.
+ACTIVE_LATELY = dt.timedelta(days=7)
+ADMINISTRATOR = "it must be an administrator's, with scope read_api (and admin_mode where the server asks for it)"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 ACCESS_TOKEN = re.compile(r"(project|group)_\d+_bot")
 # GitLab's own accounts, which older versions do not mark as bots.
@@ -38,6 +41,16 @@ def list_projects(client: GitLabClient, query: dict[str, str]) -> Iterator[Json]
             yield from page
     except RefusedError as error:
         raise SourceError(f"{client.where}: the list of projects was refused with status {error.status}") from None
+
+
+def check_administrator(client: GitLabClient) -> None:
+    """Raises SourceError when the token is no administrator's, to whom GitLab shows some projects and not others."""
+    try:
+        user = client.get("/user")
+    except RefusedError:
+        return
+    if not user.get("is_admin"):
+        raise SourceError(f"{client.where}: {client.token_name} does not see every project; {ADMINISTRATOR}")
 
 
 def project_row(project: Json, deployment: str, pulled_at: dt.datetime) -> dict[str, Any]:
@@ -65,20 +78,18 @@ def pull_users(
     """All users as RAW_GITLAB_USERS.
 
     Secondary addresses cost a request per user, so they are asked for only where they can have changed: of users
-    who are new, or active since the day that ``stored`` knows of. Raises SourceError when the token does not see
-    addresses and identities.
+    who are new, were active lately, or after the day that ``stored`` knows of. Raises SourceError when the token
+    does not see addresses and identities.
     """
     last_known = dict(zip(stored["gitlab_user_id"], stored["last_activity_on"].fillna(""), strict=True))
     users = list(_list_users(client))
-    if users and not any("identities" in user and "email" in user for user in users):
-        raise SourceError(
-            f"{client.where}: the token sees neither addresses nor identities of users; "
-            "it must be an administrator's, with scope read_api (and admin_mode where the server asks for it)"
-        )
+    if not all("identities" in user and "email" in user for user in users):
+        raise SourceError(f"{client.where}: {client.token_name} sees no addresses of users; {ADMINISTRATOR}")
+    lately = (pulled_at - ACTIVE_LATELY).date().isoformat()
     changed = [
         user
         for user in users
-        if user["id"] not in last_known or (user.get("last_activity_on") or "") >= (last_known[user["id"]] or "9")
+        if user["id"] not in last_known or (user.get("last_activity_on") or "") > min(lately, last_known[user["id"]])
     ]
     with ThreadPoolExecutor(client.connection.concurrency) as pool:
         secondary = dict(
@@ -106,7 +117,7 @@ def pull_users(
 
 def keycloak_id(identities: Iterable[Json]) -> str | None:
     """The Keycloak id among a user's identities: that of Keycloak's provider, else the first that looks like one."""
-    known = sorted((identity["provider"], identity["extern_uid"]) for identity in identities if identity["extern_uid"])
+    known = sorted((str(item["provider"]), item["extern_uid"]) for item in identities if item["extern_uid"])
     for provider in KEYCLOAK_PROVIDERS:
         for name, uid in known:
             if name == provider:

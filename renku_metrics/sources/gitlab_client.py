@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import gitlab
-import orjson
+import requests
 from gitlab.exceptions import GitlabAuthenticationError, GitlabError, GitlabHttpError
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
-from renku_metrics.sources.http import Connection, Patience, certificates
+from renku_metrics.sources.http import Connection, NoAnswerError, Patience, certificates, content_of
 
 PAGE = 100
 
@@ -32,7 +32,8 @@ class RefusedError(Exception):
 class GitLabClient:
     """Asks one deployment's GitLab. May be used from several threads.
 
-    Raises SourceError when the token is refused, wherever that happens.
+    Every method raises SourceError when the token is refused, and NoAnswerError when one request gets no usable
+    answer.
     """
 
     def __init__(self, deployment: Deployment, patience: Patience | None = None) -> None:
@@ -41,6 +42,10 @@ class GitLabClient:
         self._settings = deployment.gitlab
         self.connection = Connection(self.where, deployment.gitlab.concurrency, patience or Patience())
         self._token = deployment.gitlab.token.reveal()
+        self.token_name = f"the token in {deployment.gitlab.token.variable}"
+        if not (self._token.isascii() and self._token.isprintable()):
+            # The HTTP library would refuse it by quoting it.
+            raise SourceError(f"{self.where}: {self.token_name} holds characters of no token")
         self._of_thread = threading.local()
 
     def get(self, path: str, query: Query | None = None) -> Any:
@@ -56,12 +61,12 @@ class GitLabClient:
         while True:
             page, following = self._ask(path, asked)
             if not isinstance(page, list):
-                raise SourceError(f"{self.where}: /api/v4{path} gave something else than a list")
+                raise NoAnswerError(self.where, f"/api/v4{path} gave something else than a list")
             yield page
             if following is None or not page:
                 return
             if asked == (asked := {**asked, **following}):
-                raise SourceError(f"{self.where}: /api/v4{path} gave a page again as the next one")
+                raise NoAnswerError(self.where, f"/api/v4{path} gave a page again as the next one")
 
     def _ask(self, path: str, query: Query) -> tuple[Any, dict[str, str] | None]:
         try:
@@ -74,9 +79,7 @@ class GitLabClient:
             if error.response_code == 403 and "insufficient_scope" in str(error.response_body):
                 raise SourceError(self._token_refused(error)) from None
             raise RefusedError(error.response_code or 0) from None
-        following = response.links.get("next", {}).get("url")
-        query_of_next = dict(parse_qsl(urlsplit(following).query)) if following else None
-        return orjson.loads(response.content), query_of_next
+        return content_of(response), _next_page(response)
 
     def _client(self) -> gitlab.Gitlab:
         client: gitlab.Gitlab | None = getattr(self._of_thread, "client", None)
@@ -93,6 +96,15 @@ class GitLabClient:
 
     def _token_refused(self, error: GitlabError) -> str:
         return (
-            f"{self.where}: the token in {self._settings.token.variable} was refused (status {error.response_code}); "
+            f"{self.where}: {self.token_name} was refused (status {error.response_code}); "
             "it must be an administrator's, valid, with scope read_api"
         )
+
+
+def _next_page(response: requests.Response) -> dict[str, str] | None:
+    """What the query of the next page changes; None on the last one."""
+    link = response.links.get("next", {}).get("url")
+    if link:
+        return dict(parse_qsl(urlsplit(link).query))
+    number = response.headers.get("X-Next-Page")
+    return {"page": number} if number else None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -15,20 +15,21 @@ from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
 from renku_metrics.periods import ONE_DAY
 from renku_metrics.sources.addresses import AddressBook
-from renku_metrics.sources.gitlab import list_projects, project_row
+from renku_metrics.sources.gitlab import check_administrator, list_projects
 from renku_metrics.sources.gitlab_client import GitLabClient, Json, RefusedError
-from renku_metrics.sources.gitlab_commits import Row, UnreadError, new_commits, read_branches, rows_of
-from renku_metrics.sources.gitlab_pushes import attribute, read_pushes
+from renku_metrics.sources.gitlab_commits import commit_row
+from renku_metrics.sources.gitlab_project import Dating, ProjectRead, ProjectReader
 from renku_metrics.sources.gitlab_state import GitLabState, ProjectState
+from renku_metrics.sources.http import NoAnswerError
 from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_GITLAB_PROJECTS, RAW_GITLAB_PUSHES
 
 # GitLab refreshes last_activity_at at most once an hour (Event::RESET_PROJECT_ACTIVITY_INTERVAL).
 SETTLED_AFTER = dt.timedelta(hours=2)
 LISTING_OVERLAP = ONE_DAY
-# A push event comes moments after its commits; one that has not come by then never will.
-PUSH_EXPECTED_WITHIN = 3 * ONE_DAY
 COMMITS_A_BATCH = 50_000
 SECONDS_A_BATCH = 60.0
+# So many projects in a row without an answer are no broken projects but a broken server.
+UNANSWERED_IN_A_ROW = 10
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,6 @@ class Summary:
         return self.finished and not self.unread
 
 
-@dataclass
-class _ProjectRead:
-    project: Json
-    state: ProjectState
-    commits: list[Row] = field(default_factory=list)
-    pushes: list[Row] = field(default_factory=list)
-
-
 class History:
     """One pull of commits and, where asked for, push events. Iterate ``batches``, then look at ``summary``."""
 
@@ -83,145 +76,143 @@ class History:
         self.summary = Summary(pulled_at)
         self._client = client
         self._deployment = deployment
-        self._book = book
         self._pulled_at = pulled_at
-        self._with_pushes = with_pushes
+        started_later = state.start is not None and deployment.start < state.start
+        if started_later or (with_pushes and not state.pushes):
+            # What is missing of the commits that are stored is only found by reading every project anew.
+            state = GitLabState(redated=state.redated, pushes=with_pushes)
+        state.start = deployment.start
         self._state = state
-        if state.start is not None and deployment.start < state.start:
-            # Commits before the old start were not kept: every project is read anew.
-            self._state = GitLabState(redated=state.redated)
-        self._state.start = deployment.start
-        self._redating = threading.Lock()
+        self._redated = len(state.redated)
+        self._unanswered = 0
+        dating = Dating(state.redated, pulled_at)
+        self._reader = ProjectReader(client, deployment, book, dating, pulled_at, with_pushes=with_pushes)
 
     def batches(self) -> Iterator[HistoryBatch]:
         """Reads every project that may have changed.
 
-        Raises SourceError when the token is refused on the way, after a batch of what was read before.
+        Raises SourceError when the token is refused or the server gives up on the way, after a batch of what was
+        read before.
         """
-        reads: list[_ProjectRead] = []
+        reads: list[ProjectRead] = []
         begun = time.monotonic()
         try:
-            for done in self._reads():
-                reads.append(done)
+            for read in self._reads():
+                reads.append(read)
                 gathered = sum(len(read.commits) for read in reads)
                 if gathered >= COMMITS_A_BATCH or time.monotonic() - begun >= SECONDS_A_BATCH:
-                    yield self._batch(reads)
+                    yield from self._safely(reads)
                     reads, begun = [], time.monotonic()
         except SourceError:
-            yield self._batch(reads)
+            yield from self._safely(reads)
             raise
         self.summary.finished = True
         self._state.cursor = self._pulled_at
-        yield self._batch(reads)
+        yield from self._safely(reads)
 
-    def _reads(self) -> Iterator[_ProjectRead]:
+    def _reads(self) -> Iterator[ProjectRead]:
         with ThreadPoolExecutor(self._client.connection.concurrency) as pool:
-            reading: set[Future[_ProjectRead]] = set()
+            reading: set[Future[ProjectRead]] = set()
             try:
                 for project in self._changed_projects():
-                    reading.add(pool.submit(self._read, project))
+                    known = self._state.projects.get(project["id"], ProjectState())
+                    reading.add(pool.submit(self._reader.read, project, known))
                     if len(reading) >= 4 * self._client.connection.concurrency:
                         done, reading = wait(reading, return_when=FIRST_COMPLETED)
-                        yield from (future.result() for future in done)
+                        yield from self._results(done)
                 while reading:
                     done, reading = wait(reading, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
+                    yield from self._results(done)
+            except SourceError:
+                # What is on its way may still be had.
+                pool.shutdown(wait=True, cancel_futures=True)
+                for future in reading:
+                    if not future.cancelled() and not future.exception():
+                        yield future.result()
+                raise
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+
+    def _results(self, done: Iterable[Future[ProjectRead]]) -> Iterator[ProjectRead]:
+        failures = []
+        for future in done:
+            if failure := future.exception():
+                failures.append(failure)
+                continue
+            read = future.result()
+            yield read
+            self._unanswered = self._unanswered + 1 if read.unanswered else 0
+            if read.unanswered and self._unanswered >= UNANSWERED_IN_A_ROW:
+                failures.append(read.unanswered)
+        if failures:
+            raise failures[0]
 
     def _changed_projects(self) -> Iterator[Json]:
         query = {}
         if self._state.cursor is not None:
             query["last_activity_after"] = (self._state.cursor - LISTING_OVERLAP).isoformat().replace("+00:00", "Z")
         listed = set()
+        checked = False
         for project in list_projects(self._client, query):
             listed.add(project["id"])
             if not self._is_settled(project):
+                if not checked:
+                    check_administrator(self._client)
+                    checked = True
                 yield project
         self.summary.listed = len(listed)
         for project_id, known in list(self._state.projects.items()):
             if known.unread and project_id not in listed:
                 try:
                     yield self._client.get(f"/projects/{project_id}")
-                except RefusedError as error:
-                    if error.status == 404:
+                except (RefusedError, NoAnswerError) as error:
+                    if isinstance(error, RefusedError) and error.status == 404:
+                        # Deleted: nothing is left to read.
                         known.unread = None
                     else:
                         self.summary.unread[project_id] = known.unread
 
     def _is_settled(self, project: Json) -> bool:
         known = self._state.projects.get(project["id"])
-        if known is None or known.unread or known.last_activity_at != project["last_activity_at"]:
+        if known is None or known.read_at is None or known.unread:
             return False
-        active_at = dt.datetime.fromisoformat(project["last_activity_at"])
-        return dt.datetime.fromisoformat(known.read_at) >= active_at + SETTLED_AFTER
+        active_at = project["last_activity_at"]
+        return known.last_activity_at == active_at and known.read_at >= _instant(active_at) + SETTLED_AFTER
 
-    def _read(self, project: Json) -> _ProjectRead:
-        project_id = project["id"]
-        known = self._state.projects.get(project_id, ProjectState())
-        state = replace(
-            known, last_activity_at=project["last_activity_at"], read_at=self._pulled_at.isoformat(), unread=None
-        )
-        try:
-            branches = None if project.get("empty_repo") else read_branches(self._client, self._book, project_id)
-            if branches is None:
-                return _ProjectRead(project, state)
-            listed = new_commits(self._client, project_id, known, branches)
-            rows = rows_of(listed, self._deployment.name, project_id, self._book, self._dated_at, self._pulled_at)
-        except UnreadError as error:
-            return _ProjectRead(project, replace(known, unread=str(error)))
-        state.heads = branches.heads
-        state.default_head = branches.heads.get(branches.default) if branches.default else None
-        pushes = self._pushes(project_id, state) if self._with_pushes else []
-        # Commits of an earlier pull whose push event came after it are told of again.
-        waiting = {row["sha"]: row for row in known.unpushed}
-        graph = waiting | rows
-        brought = attribute(graph, pushes)
-        young = self._pulled_at - PUSH_EXPECTED_WITHIN
-        state.unpushed = [row for sha, row in graph.items() if sha not in brought and row["dated_at"] >= young]
-        first_day = self._deployment.start.isoformat()
-        return _ProjectRead(
-            project,
-            state,
-            [graph[sha] for sha in rows.keys() | (waiting.keys() & brought) if graph[sha]["event_day"] >= first_day],
-            [push for push in pushes if push["event_day"] >= first_day],
-        )
+    def _safely(self, reads: list[ProjectRead]) -> Iterator[HistoryBatch]:
+        if len(self._state.redated) > self._redated:
+            # Known before the rows are, so that a pull that ends between both dates no commit twice.
+            self._redated = len(self._state.redated)
+            yield self._batch([])
+        yield self._batch(reads)
 
-    def _pushes(self, project_id: int, state: ProjectState) -> list[Row]:
-        try:
-            pushes = read_pushes(self._client, self._deployment.name, project_id, state.pushes_until, self._pulled_at)
-        except RefusedError:
-            # They only serve linking; the next pull asks for the same time again.
-            return []
-        state.pushes_until = self._pulled_at.isoformat()
-        return pushes
-
-    def _dated_at(self, sha: str, committed_at: dt.datetime) -> dt.datetime:
-        """The commit's time; that of the pull that first saw it if it was later, once and for all."""
-        known = self._state.redated.get(sha)
-        if known is None and committed_at <= self._pulled_at:
-            return committed_at
-        with self._redating:
-            return self._state.redated.setdefault(sha, self._pulled_at)
-
-    def _batch(self, reads: list[_ProjectRead]) -> HistoryBatch:
+    def _batch(self, reads: list[ProjectRead]) -> HistoryBatch:
         for read in reads:
-            project_id = read.project["id"]
+            project_id = read.row["project_id"]
             self._state.projects[project_id] = read.state
             if read.state.unread:
                 self.summary.unread[project_id] = read.state.unread
         self.summary.read += len(reads)
         self.summary.commits += sum(len(read.commits) for read in reads)
         return HistoryBatch(
-            projects=RAW_GITLAB_PROJECTS.frame(
-                project_row(read.project, self._deployment.name, self._pulled_at) for read in reads
-            ),
-            commits=RAW_GITLAB_COMMITS.frame(row for read in reads for row in read.commits),
-            pushes=RAW_GITLAB_PUSHES.frame(row for read in reads for row in read.pushes),
+            projects=RAW_GITLAB_PROJECTS.frame(read.row for read in reads),
+            commits=RAW_GITLAB_COMMITS.frame(_commit_rows(reads, self._deployment.name)),
+            pushes=RAW_GITLAB_PUSHES.frame(push for read in reads for push in read.pushes),
             state=self._state,
             progress=(
                 f"{self.summary.read} projects read, {self.summary.commits} new commits, "
                 f"{self._client.connection.requests_made} requests"
             ),
         )
+
+
+def _commit_rows(reads: Iterable[ProjectRead], deployment: str) -> Iterator[dict[str, Any]]:
+    for read in reads:
+        project_id = read.row["project_id"]
+        for commit in read.commits:
+            yield commit_row(commit, deployment, project_id)
+
+
+def _instant(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text).astimezone(dt.UTC)

@@ -8,23 +8,31 @@ from typing import Any
 
 import orjson
 
+from renku_metrics.sources.addresses import Address
+from renku_metrics.sources.gitlab_commits import Commit
+from renku_metrics.sources.renku_commits import RenkuMessage
+
+# Changes with the meaning of what is remembered; what another version remembered is only read anew.
+VERSION = 2
+
 
 @dataclass
 class ProjectState:
     """One project, as it was when it was last read.
 
-    ``heads``: head of each branch, by the keyed hash of the branch's name. ``default_head``: that of the default
-    branch. ``unread``: why the last try to read it failed. ``pushes_until``: when its push events were last read.
-    ``unpushed``: young rows of RAW_GITLAB_COMMITS (with their ``parents``) that no push explains so far.
+    ``last_activity_at``: as GitLab wrote it then. ``heads``: head of each branch, by the keyed hash of the branch's
+    name. ``default_head``: that of the default branch. ``unread``: why the last try to read it failed.
+    ``pushes_until``: when its push events were last read. ``unpushed``: commits that no push explains so far but
+    one may yet.
     """
 
     last_activity_at: str = ""
-    read_at: str = ""
+    read_at: dt.datetime | None = None
     heads: dict[str, str] = field(default_factory=dict)
     default_head: str | None = None
     unread: str | None = None
-    pushes_until: str | None = None
-    unpushed: list[dict[str, Any]] = field(default_factory=list)
+    pushes_until: dt.datetime | None = None
+    unpushed: list[Commit] = field(default_factory=list)
 
 
 @dataclass
@@ -32,12 +40,14 @@ class GitLabState:
     """All projects of a deployment.
 
     ``cursor``: when the last pull that read all changed projects began. ``start``: first day whose commits were
-    kept; an earlier one makes every project be read anew. ``redated``: commits dated later than they were first
-    seen, with the time that counts.
+    kept. ``pushes``: whether every pull since then could tell who pushed. ``redated``: commits dated later than
+    they were first seen, with the time that counts.
     """
 
+    version: int = VERSION
     cursor: dt.datetime | None = None
     start: dt.date | None = None
+    pushes: bool = False
     redated: dict[str, dt.datetime] = field(default_factory=dict)
     projects: dict[int, ProjectState] = field(default_factory=dict)
 
@@ -50,13 +60,41 @@ class GitLabState:
         if content is None:
             return cls()
         known = orjson.loads(content)
-        for project in known["projects"].values():
-            for row in project["unpushed"]:
-                for name in ("dated_at", "pulled_at"):
-                    row[name] = dt.datetime.fromisoformat(row[name])
+        redated = {sha: dt.datetime.fromisoformat(at) for sha, at in known["redated"].items()}
+        if known.get("version") != VERSION:
+            return cls(redated=redated)
         return cls(
-            cursor=known["cursor"] and dt.datetime.fromisoformat(known["cursor"]),
+            cursor=_time(known["cursor"]),
             start=known["start"] and dt.date.fromisoformat(known["start"]),
-            redated={sha: dt.datetime.fromisoformat(at) for sha, at in known["redated"].items()},
-            projects={int(project): ProjectState(**state) for project, state in known["projects"].items()},
+            pushes=known["pushes"],
+            redated=redated,
+            projects={int(project): _project(state) for project, state in known["projects"].items()},
         )
+
+
+def _project(known: dict[str, Any]) -> ProjectState:
+    return ProjectState(
+        **known
+        | {
+            "read_at": _time(known["read_at"]),
+            "pushes_until": _time(known["pushes_until"]),
+            "unpushed": [_commit(commit) for commit in known["unpushed"]],
+        }
+    )
+
+
+def _commit(known: dict[str, Any]) -> Commit:
+    message = known["message"]
+    return Commit(
+        **known
+        | {
+            "dated_at": dt.datetime.fromisoformat(known["dated_at"]),
+            "seen_at": dt.datetime.fromisoformat(known["seen_at"]),
+            "address": Address(**known["address"]),
+            "message": RenkuMessage(**message | {"options": tuple(message["options"])}),
+        }
+    )
+
+
+def _time(text: str | None) -> dt.datetime | None:
+    return dt.datetime.fromisoformat(text) if text else None

@@ -12,11 +12,12 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 import requests
 from requests import exceptions
 from requests.adapters import HTTPAdapter
@@ -32,6 +33,17 @@ BROKEN_ANSWERS = (
     exceptions.ChunkedEncodingError,
     exceptions.ContentDecodingError,
 )
+
+
+class NoAnswerError(SourceError):
+    """One request got no usable answer, however often it was made; other requests may get theirs.
+
+    ``trouble`` says what came instead.
+    """
+
+    def __init__(self, where: str, trouble: str) -> None:
+        super().__init__(f"{where}: {trouble}")
+        self.trouble = trouble
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,8 @@ class Connection:
 class PatientAdapter(HTTPAdapter):
     """Sends a request until it has an answer that is worth passing on.
 
-    Raises SourceError for a redirect, a page that is not JSON, or when patience is at its end.
+    Raises NoAnswerError when patience is at its end, and SourceError for what no patience helps: a redirect, or a
+    server that asks to wait for too long.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -108,15 +121,18 @@ class PatientAdapter(HTTPAdapter):
             else:
                 if response.is_redirect or response.is_permanent_redirect:
                     raise SourceError(self._redirected(request, response))
-                if response.status_code not in PASSING and (not response.ok or _is_json(response)):
+                if response.status_code in PASSING:
+                    trouble = f"status {response.status_code}"
+                elif not response.ok or _decode(response):
                     return response
-                trouble = f"status {response.status_code}" if not response.ok else "a page that is not JSON"
-                asked = asked_wait(response.headers, dt.datetime.now(dt.UTC))
+                else:
+                    trouble = "a page that is not JSON"
+                asked = asked_wait(response, dt.datetime.now(dt.UTC))
             if attempt + 1 < patience.tries:
                 patience.sleep(self._wait(attempt, asked))
-        raise SourceError(
-            f"{self._connection.where}: {_place(request)} gave {trouble}, {patience.tries} times in a row; "
-            "try again when the server is well"
+        raise NoAnswerError(
+            self._connection.where,
+            f"{_place(request)} gave {trouble}, {patience.tries} times in a row; try again when the server is well",
         )
 
     def _wait(self, attempt: int, asked: float | None) -> float:
@@ -128,7 +144,7 @@ class PatientAdapter(HTTPAdapter):
             )
         backoff = min(patience.first_wait * 2.0**attempt, patience.longest_wait)
         # A random part keeps the requests in flight from all coming back at once.
-        return max(asked or 0.0, backoff * random.uniform(0.5, 1.0))  # noqa: S311
+        return (asked or 0.0) + backoff * random.uniform(0.5, 1.0)  # noqa: S311
 
     def _redirected(self, request: requests.PreparedRequest, response: requests.Response) -> str:
         target = urlsplit(response.headers.get("Location", ""))
@@ -139,24 +155,36 @@ class PatientAdapter(HTTPAdapter):
         )
 
 
-def asked_wait(headers: Mapping[str, str], now: dt.datetime) -> float | None:
+def asked_wait(response: requests.Response, now: dt.datetime) -> float | None:
     """The seconds that Retry-After (seconds or a date) or RateLimit-Reset (seconds since 1970) ask to wait."""
-    after = headers.get("Retry-After", "").strip()
-    if after.isdigit():
+    after = response.headers.get("Retry-After", "").strip()
+    if after.isdecimal():
         return float(after)
-    if after:
-        try:
-            return max(0.0, (email.utils.parsedate_to_datetime(after) - now).total_seconds())
-        except (ValueError, TypeError):
-            return None
-    reset = headers.get("RateLimit-Reset", "").strip()
-    if headers.get("RateLimit-Remaining", "").strip() == "0" and reset.isdigit():
+    try:
+        return max(0.0, (email.utils.parsedate_to_datetime(after) - now).total_seconds())
+    except (ValueError, TypeError):
+        # No date, or none that says its time zone.
+        pass
+    reset = response.headers.get("RateLimit-Reset", "").strip()
+    if response.status_code == 429 and reset.isdecimal():
         return max(0.0, float(reset) - now.timestamp())
     return None
 
 
-def _is_json(response: requests.Response) -> bool:
-    return "json" in response.headers.get("Content-Type", "")
+def content_of(response: requests.Response) -> Any:
+    """The JSON of an answer with a status below 400."""
+    return response.__dict__["decoded"]
+
+
+def _decode(response: requests.Response) -> bool:
+    """Whether the answer is JSON; decoded here, so that one that is none is asked for again."""
+    if "json" not in response.headers.get("Content-Type", ""):
+        return False
+    try:
+        response.__dict__["decoded"] = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _place(request: requests.PreparedRequest) -> str:

@@ -77,6 +77,6 @@ def counts_of(published: pd.DataFrame, deployment: str) -> dict[tuple[dt.date, s
     """Users and active users by first day of the period and core action, where anybody was active."""
     rows = published[(published["deployment"] == deployment) & (published["active_users"] > 0)]
     return {
-        (row.period_start, row.core_action): (int(row.users), int(row.active_users))
-        for row in rows.itertuples(index=False)
+        (row["period_start"], row["core_action"]): (int(row["users"]), int(row["active_users"]))
+        for row in rows.to_dict(orient="records")
     }

@@ -71,18 +71,17 @@ def test_published_numbers_are_the_true_ones_of_each_simulated_deployment(
             rows = published[published["deployment"] == name]
             # Nothing is published for a period that begins before the deployment does.
             assert set(rows["period_start"]) == {first for first, _ in counts if first >= start}
-            for row in rows.itertuples(index=False):
-                truth = counts[row.period_start, row.core_action]
-                published_numbers = (row.users, row.active_users)
-                if row.complete:
-                    assert published_numbers == (truth.users, truth.active_users)
+            for row in rows.to_dict(orient="records"):
+                truth = counts[row["period_start"], row["core_action"]]
+                if row["complete"]:
+                    assert (row["users"], row["active_users"]) == (truth.users, truth.active_users)
                 else:
                     # Nobody knows whether Keycloak remembers the hours before the first login it remembers, and
                     # the audit log of the last day or two is not there yet.
-                    reasons = {reason.split(":")[0] for reason in row.missing.split("; ")}
+                    reasons = {reason.split(":")[0] for reason in row["missing"].split("; ")}
                     assert reasons <= {"logins", "sessions", "period not over"}
-                    assert row.users <= truth.users
-                    assert row.active_users <= truth.active_users
+                    assert row["users"] <= truth.users
+                    assert row["active_users"] <= truth.active_users
     weekly = pipeline.published("week")
     inner = weekly[(weekly["period_start"] > start) & (weekly["period_start"] < THIS_WEEK - 7 * ONE_DAY)]
     assert len(inner) == 2 * 4 * len(CORE_ACTIONS)
