@@ -36,17 +36,22 @@ def follow_changed_days() -> Condition:
     """True for the partitions, of whatever age, that an upstream partition with new content belongs to.
 
     Users and projects change with every pull; alone they start nothing, or all history would be counted each day.
+    What failed is tried again once a day.
     """
     people_and_projects = dg.AssetSelection.assets(*PEOPLE_AND_PROJECTS)
-    changed = _until_requested(When.any_deps_match(When.data_version_changed()).ignore(people_and_projects))
     missing = When.newly_missing().since(When.newly_requested() | When.newly_updated())
-    return (missing | changed) & ~When.any_deps_match(When.missing()) & _quiet()
+    changed = _until_requested(When.any_deps_match(When.data_version_changed()).ignore(people_and_projects))
+    return (missing | changed | _failed()) & ~When.any_deps_match(When.missing()) & _quiet()
 
 
 def follow_changed_numbers() -> Condition:
     """True when any number changed, and once a day, since coverage can change where no number does."""
     changed = When.any_deps_match(When.data_version_changed())
     return _until_requested(When.cron_tick_passed("0 5 * * *") | changed) & _quiet()
+
+
+def _failed() -> Condition:
+    return _until_requested(When.cron_tick_passed("0 4 * * *") & When.execution_failed())
 
 
 def _until_requested(trigger: Condition) -> Condition:

@@ -77,8 +77,8 @@ class History:
         self._client = client
         self._deployment = deployment
         self._pulled_at = pulled_at
-        started_later = state.start is not None and deployment.start < state.start
-        if started_later or (with_pushes and not state.pushes):
+        starts_earlier = state.start is not None and deployment.start < state.start
+        if starts_earlier or (with_pushes and not state.pushes):
             # What is missing of the commits that are stored is only found by reading every project anew.
             state = GitLabState(redated=state.redated, pushes=with_pushes)
         state.start = deployment.start
@@ -95,20 +95,23 @@ class History:
         read before.
         """
         reads: list[ProjectRead] = []
-        begun = time.monotonic()
+        gathered, begun = 0, time.monotonic()
         try:
             for read in self._reads():
                 reads.append(read)
-                gathered = sum(len(read.commits) for read in reads)
+                gathered += len(read.commits)
                 if gathered >= COMMITS_A_BATCH or time.monotonic() - begun >= SECONDS_A_BATCH:
-                    yield from self._safely(reads)
-                    reads, begun = [], time.monotonic()
+                    yield from self._newly_redated()
+                    yield self._batch(reads)
+                    reads, gathered, begun = [], 0, time.monotonic()
         except SourceError:
-            yield from self._safely(reads)
+            yield from self._newly_redated()
+            yield self._batch(reads)
             raise
+        yield from self._newly_redated()
         self.summary.finished = True
         self._state.cursor = self._pulled_at
-        yield from self._safely(reads)
+        yield self._batch(reads)
 
     def _reads(self) -> Iterator[ProjectRead]:
         with ThreadPoolExecutor(self._client.connection.concurrency) as pool:
@@ -180,12 +183,14 @@ class History:
         active_at = project["last_activity_at"]
         return known.last_activity_at == active_at and known.read_at >= _instant(active_at) + SETTLED_AFTER
 
-    def _safely(self, reads: list[ProjectRead]) -> Iterator[HistoryBatch]:
+    def _newly_redated(self) -> Iterator[HistoryBatch]:
+        """A batch without rows when commits were redated: this is remembered before their rows are stored.
+
+        So a pull that ends between the two does not date a commit anew.
+        """
         if len(self._state.redated) > self._redated:
-            # Known before the rows are, so that a pull that ends between both dates no commit twice.
             self._redated = len(self._state.redated)
             yield self._batch([])
-        yield self._batch(reads)
 
     def _batch(self, reads: list[ProjectRead]) -> HistoryBatch:
         for read in reads:

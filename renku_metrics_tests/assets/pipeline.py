@@ -14,7 +14,6 @@ from renku_metrics.assets.resources import CentralStore
 from renku_metrics.definitions import build_definitions
 from renku_metrics.deployments import read_deployments
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
-from renku_metrics.partitions import everything
 from renku_metrics.store.store import WHOLE, Store
 from renku_metrics.tables import PeriodKind, published_table
 
@@ -40,19 +39,26 @@ class Pipeline:
         return build_definitions(read_deployments(self.deployments), self.address)
 
     def materialize(
-        self, names: Sequence[str], *, partition: str | None = None, tags: Mapping[str, str] | None = None
+        self,
+        names: Sequence[str],
+        *,
+        partition: str | None = None,
+        of: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> dg.ExecuteInProcessResult:
-        """Every partition of the assets unless some are named."""
+        """One partition of the assets, all of a deployment, those of a range's tags, or all there are."""
         definitions = self.definitions
         grain = definitions.resolve_assets_def(names[0]).partitions_def
-        whole = everything(grain) if grain and partition is None else {}
+        if tags is None and grain and partition is None:
+            keys = [key for key in grain.get_partition_keys() if of is None or key.split("|")[0] == of]
+            tags = range_of(keys[0], keys[-1])
         return dg.materialize(
             [asset for asset in definitions.assets or [] if isinstance(asset, dg.AssetsDefinition)],
             selection=dg.AssetSelection.assets(*names),
             instance=self.instance,
             resources={"central_store": CentralStore(address=self.address)},
             partition_key=partition,
-            tags=dict(tags) if tags is not None else whole,
+            tags=tags,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
@@ -71,6 +77,11 @@ class Pipeline:
 
     def published(self, kind: PeriodKind) -> pd.DataFrame:
         return self.store.read_if_there(published_table(kind), [WHOLE])
+
+
+def range_of(first: str, last: str) -> dict[str, str]:
+    """The tags of a run of the rectangle of partitions between the two."""
+    return {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
 
 
 def counts_of(published: pd.DataFrame, deployment: str) -> dict[tuple[dt.date, str], tuple[int, int]]:

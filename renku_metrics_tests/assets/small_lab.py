@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from renku_metrics.periods import midnight
+from renku_metrics.periods import midnight, now
 from renku_metrics_tests.renkulab.git import Identity, Repository
 from renku_metrics_tests.renkulab.gitlab import Project
 from renku_metrics_tests.renkulab.server import RenkuLab, write_deployment
@@ -39,16 +39,14 @@ class SmallLab:
         repository.commit("init\n", Identity("ada", ADA), self._born + HOUR, branch="master")
         return project
 
-    def commit(
-        self, day: dt.date, *, by: str = ADA, pushed: dt.date | None = None, project: Project | None = None
-    ) -> str:
-        """A commit of one o'clock that Ada pushes at two, of the same day or another; returns its id."""
+    def commit(self, day: dt.date, *, by: str = ADA, late: bool = False, project: Project | None = None) -> str:
+        """A commit of one o'clock that Ada pushes right away or, late, only now; returns its id."""
         place = project or self.project
         assert place.repository is not None
         parents = [place.repository.branches["master"]]
         author = Identity("somebody", by)
         made = place.repository.commit("a change\n", author, midnight(day) + HOUR, parents=parents)
-        self.lab.gitlab.push(place, self.ada, {"master": made.sha}, midnight(pushed or day) + 2 * HOUR)
+        self.lab.gitlab.push(place, self.ada, {"master": made.sha}, now() if late else made.committed_at)
         return made.sha
 
     def log_in(self, day: dt.date) -> None:

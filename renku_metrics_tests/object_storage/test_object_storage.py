@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -150,6 +151,17 @@ def test_the_version_changes_with_the_content_and_only_then(storage: ObjectStora
     assert second["y"] == first["y"]
 
 
+def test_writes_within_one_tick_of_the_clock_have_their_own_versions(tmp_path: Path) -> None:
+    storage = DirectoryStorage(tmp_path)
+    versions = set()
+    for content in (b"a", b"b"):
+        storage.write("x", content)
+        os.utime(tmp_path / "x", ns=(0, 0))
+        versions |= {info.version for info in storage.list()}
+
+    assert len(versions) == 2
+
+
 def test_a_writer_killed_half_way_leaves_the_object_as_it_was(storage: ObjectStorage, storage_address: str) -> None:
     storage.write("data.parquet", b"old")
     writer = subprocess.Popen([sys.executable, "-c", WRITER, storage_address], stdout=subprocess.PIPE)
@@ -170,12 +182,14 @@ def test_a_large_object_is_sent_in_parts(bucket: str, monkeypatch: pytest.Monkey
     content = bytes(range(256)) * 4096 * 9
 
     storage.write("large", content)
+    storage.write("medium", content[: 5 * 1024**2])
     storage.write("small", content[: 5 * 1024**2 - 1])
 
     assert storage.read("large") == content
     versions = {info.key: info.version for info in storage.list()}
     # The ETag of an object sent in parts ends with their number.
     assert versions["large"].endswith("-2")
+    assert versions["medium"].endswith("-1")
     assert "-" not in versions["small"]
 
 

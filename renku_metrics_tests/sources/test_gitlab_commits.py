@@ -129,13 +129,17 @@ def test_a_commit_of_the_future_is_dated_at_the_pull_that_first_saw_it_for_good(
     assert set(rows["event_day"]) == {"2026-11-16"}
 
 
-def test_a_pull_that_ends_before_its_state_is_stored_dates_nothing_twice(lab: RenkuLab, keeping: Keeping) -> None:
+@pytest.mark.parametrize("rows_stored", [True, False])
+def test_a_pull_killed_at_its_last_batch_dates_nothing_twice_and_loses_nothing(
+    lab: RenkuLab, keeping: Keeping, rows_stored: bool
+) -> None:
     project = make_project(lab, 2)
-    future = push(lab, project, dated=NOW + 9 * DAY)
+    future = push(lab, project, dated=NOW + 9 * DAY, at=NOW - 29 * DAY)
     for batch in keeping.history().batches():
-        keeping.keep_rows(batch)
         if len(batch.commits):
-            # Killed here: the rows are stored, what the batch says to remember is not.
+            # Killed here, before what the batch says to remember is stored.
+            if rows_stored:
+                keeping.keep_rows(batch)
             break
         keeping.state = batch.state.to_json()
     lab.clock.advance(2 * DAY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections.abc import Sequence
 
 import pandas as pd
@@ -129,6 +130,18 @@ def test_more_partitions_than_go_at_once_stay_in_order(store: Store) -> None:
     assert store.partitions(EVENTS, "lab") == places
 
 
+def test_partitions_are_read_side_by_side(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Breaks unless all are under way at once.
+    together = threading.Barrier(8)
+
+    def read(key: str) -> bytes:
+        together.wait(timeout=10)
+        raise FileNotFoundError(key)
+
+    monkeypatch.setattr(store.storage, "read", read)
+    assert store.read_if_there(EVENTS, [("lab", f"2026-11-{day:02}") for day in range(1, 9)]).empty
+
+
 def test_a_pull_adds_and_loses_nothing(store: Store) -> None:
     first = store.merge(RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_LOGINS.frame([login("1"), login("2"), login("3", NEXT_DAY)]))
     second = store.merge(
@@ -179,11 +192,12 @@ def test_the_same_pull_again_writes_nothing(store: Store, monkeypatch: pytest.Mo
 
 
 def test_a_change_of_one_value_is_a_change(store: Store) -> None:
-    users = [user(1, "a"), user(2, "b")]
+    users = [user(1, "a"), user(2, "b", state="active")]
     before = store.merge(RAW_GITLAB_USERS, RAW_GITLAB_USERS.frame(users))[("lab",)]
     after = store.merge(RAW_GITLAB_USERS, RAW_GITLAB_USERS.frame([user(2, "b", state="blocked")]))[("lab",)]
 
     assert after.changed
+    assert list(store.read(RAW_GITLAB_USERS, [("lab",)])["state"].fillna("unknown")) == ["unknown", "blocked"]
     assert (before.rows, after.rows) == (2, 2)
     assert after.version != before.version
 
