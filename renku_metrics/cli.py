@@ -22,6 +22,50 @@ def show(weeks: int, months: int, deployments: tuple[str, ...]) -> None:
 
 
 @renku_metrics.command()
+@click.argument("deployments", nargs=-1, metavar="[DEPLOYMENT]...")
+def check(deployments: tuple[str, ...]) -> None:
+    """Try everything that deployments need, and say what to do about what fails.
+
+    Without a DEPLOYMENT every file of RENKU_METRICS_DEPLOYMENTS is tried. One line per thing: `ok`, `warning` (works,
+    but numbers will suffer) or `failed` (pulls will fail). Nothing is pulled; the store is only written to for a
+    moment. Exit code 1 when anything failed.
+    """
+    from renku_metrics.commands.check import check as check_everything
+
+    if not check_everything(deployments):
+        raise SystemExit(1)
+
+
+@renku_metrics.command()
+@click.option("--deployment", required=True, help="The deployment to erase from.")
+@click.option(
+    "--user",
+    "users",
+    multiple=True,
+    metavar="ID",
+    help="Keycloak id, gitlab:<number>, or email:<hash> as in the table of events; may be repeated.",
+)
+@click.option(
+    "--email",
+    "emails",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Email address, also one that only commits carry; may be repeated.",
+)
+@click.option("--yes", "confirmed", is_flag=True, help="Erase without asking.")
+def erase(deployment: str, users: tuple[str, ...], emails: tuple[str, ...], confirmed: bool) -> None:
+    """Erase what is stored of one person, on their request.
+
+    One id or address is enough to find the person's accounts and the addresses these have; name every further
+    address that the person committed with. Shows what is stored, asks, erases it, and shows what was erased. Pulls
+    leave this person out from then on. Published numbers stay as they are. Interrupted, it is to be run again.
+    """
+    from renku_metrics.commands.erase import erase as erase_person
+
+    erase_person(deployment, users, emails, confirmed=confirmed)
+
+
+@renku_metrics.command()
 def demo() -> None:
     """Pull two simulated deployments into a local store and print the numbers."""
     from renku_metrics.commands.demo import run_demo

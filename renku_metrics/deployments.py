@@ -104,6 +104,7 @@ class GitLab(_Section):
     url: WebAddress
     token: SecretReference
     concurrency: int = Field(default=8, ge=1, le=64)
+    requests_per_minute: int | None = Field(default=None, ge=1)
 
 
 class Keycloak(_Section):

@@ -455,6 +455,6 @@ REVISIONS = Table(
         Column("definition_before", pa.string(), "Definitions as published before.", required=True),
         Column("definition_after", pa.string(), "Definitions as published now.", required=True),
         Column("changed_at", TIMESTAMP, "When the new number was published.", required=True),
-        Column("reason", pa.string(), "late events, or new definition.", required=True),
+        Column("reason", pa.string(), "late events, new definition, or erasure.", required=True),
     ),
 )

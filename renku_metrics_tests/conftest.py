@@ -1,47 +1,50 @@
-"""An S3 server, and an empty place to store things on each kind of storage."""
+"""S3 servers, and an empty place to store things on each kind of storage."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import boto3
 import pytest
-import requests
-from botocore.loaders import JSONFileLoader
 
-ACCESS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests-secret", "AWS_REGION": "us-east-1"}
+from renku_metrics_tests.servers.fetched import NOT_ASKED_FOR, asked_for
+from renku_metrics_tests.servers.moto import moto_server
+from renku_metrics_tests.servers.swift import swift_server
+
+S3_SERVERS = {"moto": moto_server} | ({"swift": swift_server} if asked_for() else {})
+ACCESS = {"AWS_ACCESS_KEY_ID": "tests:tests", "AWS_SECRET_ACCESS_KEY": "tests-secret", "AWS_REGION": "us-east-1"}
 # What a person's own shell or home folder may hold about AWS.
 FOREIGN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+# Few, so that a test needs few objects to see how lists of several pages are read.
+PAGE_LENGTH = 50
+
+
+def pytest_report_header() -> str:
+    return "real servers: Swift, Keycloak" if asked_for() else NOT_ASKED_FOR
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Whatever is said of storage is tested on each kind, whatever is said of S3 on each server."""
+    if "storage_kind" in metafunc.fixturenames:
+        kinds = ["directory", *S3_SERVERS] if "storage_address" in metafunc.fixturenames else [*S3_SERVERS]
+        metafunc.parametrize("storage_kind", kinds, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
+def storage_kind(request: pytest.FixtureRequest) -> str:
+    """``directory`` or the name of an S3 server."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture(scope="session")
+def s3_server(storage_kind: str) -> Iterator[str]:
     """Address of an S3 server on the loopback interface."""
-    # It takes a second to load; most tests do without.
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    with pytest.MonkeyPatch.context() as patch:
-        _load_descriptions_once(patch)
-        server.start()
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
-        server.stop()
-
-
-def _load_descriptions_once(patch: pytest.MonkeyPatch) -> None:
-    # Each client reads the same megabytes of JSON anew: half of the time of these tests.
-    read = JSONFileLoader.load_file
-    known: dict[str, Any] = {}
-
-    def load_file(self: JSONFileLoader, file_path: str) -> Any:
-        if file_path not in known:
-            known[file_path] = read(self, file_path)
-        return known[file_path]
-
-    patch.setattr(JSONFileLoader, "load_file", load_file)
+    start = S3_SERVERS[storage_kind]
+    with start(ACCESS["AWS_ACCESS_KEY_ID"], ACCESS["AWS_SECRET_ACCESS_KEY"], PAGE_LENGTH) as address:
+        yield address
 
 
 @pytest.fixture
@@ -62,14 +65,14 @@ def s3_environment(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def bucket(s3_environment: str) -> str:
     """Name of a new bucket."""
     name = f"bucket-{uuid.uuid4().hex}"
-    requests.put(f"{s3_environment}/{name}", timeout=10).raise_for_status()
+    boto3.client("s3").create_bucket(Bucket=name)
     return name
 
 
-@pytest.fixture(params=["directory", "s3"])
-def storage_address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture
+def storage_address(storage_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where nothing is stored yet: in a directory that does not exist, then below a prefix of a bucket."""
-    if request.param == "directory":
+    if storage_kind == "directory":
         return str(tmp_path / "a" / "store")
     name: str = request.getfixturevalue("bucket")
     return f"s3://{name}/some/prefix"

@@ -148,7 +148,8 @@ def test_users_and_projects_alone_start_nothing(world: World) -> None:
 
 def test_who_becomes_known_later_starts_the_days_of_their_commits_and_no_other(world: World) -> None:
     day = START + 3 * ONE_DAY
-    world.a.commit(day, by="ada@home.example", late=True)
+    world.a.commit(day, by="ada@home.example", late=True, quiet=True)
+    world.a.commit(day, late=True)
     world.pull_commits()
     world.do({"events": {f"a|{day}"}, "user_days": {f"a|{day}"}})
     ticks = Ticks(world.pipeline)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from renku_metrics.assets import checks
 from renku_metrics.assets.completeness import counted_coverage
+from renku_metrics.assets.erased import erased_days
 from renku_metrics.assets.metrics import KINDS, metric_tables
 from renku_metrics.assets.resources import CentralStore
 from renku_metrics.assets.specifications import OWNERS, column_schema
@@ -90,7 +91,11 @@ def write_published(
     store: Store, rows: Mapping[PeriodKind, pd.DataFrame], core_actions: Sequence[CoreAction], at: dt.datetime
 ) -> int:
     """Writes everything below ``published/``; returns how many revisions there are by now."""
-    revised = [revise(store.read_if_there(published_table(kind), [WHOLE]), frame, at) for kind, frame in rows.items()]
+    deployments = {name for frame in rows.values() for name in frame["deployment"]}
+    erased = {name: erased_days(store, name) for name in deployments}
+    revised = [
+        revise(store.read_if_there(published_table(kind), [WHOLE]), frame, erased, at) for kind, frame in rows.items()
+    ]
     # Revisions first: a number that was replaced must never lack its record.
     revisions = REVISIONS.conform(pd.concat([store.read_if_there(REVISIONS, [WHOLE]), *revised], ignore_index=True))
     store.write(REVISIONS, revisions, [WHOLE])

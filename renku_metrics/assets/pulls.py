@@ -24,7 +24,7 @@ from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.amalthea import FilesRead, pull_sessions
 from renku_metrics.sources.gitlab import pull_projects, pull_users
 from renku_metrics.sources.gitlab_client import GitLabClient
-from renku_metrics.sources.gitlab_history import History
+from renku_metrics.sources.gitlab_history import History, HistoryBatch
 from renku_metrics.sources.gitlab_state import GitLabState
 from renku_metrics.sources.keycloak import KeycloakSource, LoginsState
 from renku_metrics.store import freshness
@@ -90,22 +90,39 @@ class Pull:
 
     def gitlab_projects(self) -> None:
         if self.deployment.gitlab:
-            self._merge((RAW_GITLAB_PROJECTS, pull_projects(GitLabClient(self.deployment), self.deployment, self.now)))
+            self._merge(
+                (
+                    RAW_GITLAB_PROJECTS,
+                    pull_projects(GitLabClient(self.deployment, say=self.say), self.deployment, self.now),
+                )
+            )
 
     def gitlab_users(self) -> None:
         if self.deployment.gitlab:
             stored = self.store.read_if_there(RAW_GITLAB_USERS, [(self.deployment.name,)])
-            client, book = GitLabClient(self.deployment), self._addresses()
+            client, book = GitLabClient(self.deployment, say=self.say), self._addresses()
             self._merge_users(RAW_GITLAB_USERS, pull_users(client, self.deployment, book, stored, self.now))
 
     def gitlab_history(self, with_pushes: bool) -> None:
         """Commits and, where asked for, push events; with the rows of the projects they are in."""
+        self._gitlab_history(with_pushes=with_pushes, anew=False)
+
+    def gitlab_reconciliation(self) -> None:
+        """Reads every branch of every project whole, and says how many commits the pulls before had missed."""
+        self._gitlab_history(with_pushes=True, anew=True)
+
+    def _gitlab_history(self, *, with_pushes: bool, anew: bool) -> None:
         if not self.deployment.gitlab:
             return
         state = GitLabState.from_json(self._remembered())
-        client, book = GitLabClient(self.deployment), self._addresses()
-        history = History(client, self.deployment, book, state, self.now, with_pushes=with_pushes)
+        client, book = GitLabClient(self.deployment, say=self.say), self._addresses()
+        history = History(
+            client, self.deployment, book, state, self.now, with_pushes=with_pushes, anew=anew, say=self.say
+        )
+        missed = 0
         for batch in history.batches():
+            if anew:
+                missed += self._count_missed(batch)
             self._merge(
                 (RAW_GITLAB_PROJECTS, batch.projects),
                 (RAW_GITLAB_PUSHES, batch.pushes),
@@ -113,7 +130,6 @@ class Pull:
             )
             # Heads move only after the commits they stand for are safely in the table.
             self._remember(batch.state.to_json())
-            self.say(f"{client.where}: {batch.progress}")
         summary = history.summary
         self.facts = {
             "projects_listed": summary.listed,
@@ -123,8 +139,20 @@ class Pull:
             "projects_unread": len(summary.unread),
             "unread": {str(project): why for project, why in summary.unread.items()},
         }
+        if anew:
+            del self.facts["new_commits"]
+            self.facts |= {"commits_read": summary.commits, "commits_missed": missed}
+            self.say(f"{client.where}: the pulls before had missed {missed} of {summary.commits} commits")
         if summary.complete:
             self._cover("commits", [Span(midnight(self.deployment.start), summary.started_at)])
+
+    def _count_missed(self, batch: HistoryBatch) -> int:
+        """How many commits of projects in which nothing could be new are not in the store."""
+        found = batch.commits[batch.commits["project_id"].isin(batch.settled)]
+        places = sorted(partitions_of(RAW_GITLAB_COMMITS, found))
+        stored = self.store.read_if_there(RAW_GITLAB_COMMITS, places)
+        known = pd.MultiIndex.from_frame(stored[["project_id", "sha"]])
+        return int((~pd.MultiIndex.from_frame(found[["project_id", "sha"]]).isin(known)).sum())
 
     def keycloak_users(self) -> None:
         if self.deployment.keycloak:

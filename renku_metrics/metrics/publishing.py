@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 
@@ -14,6 +14,7 @@ from renku_metrics.tables import REVISIONS, PeriodKind, published_table
 
 LATE_EVENTS = "late events"
 NEW_DEFINITION = "new definition"
+ERASURE = "erasure"
 
 
 def publish(
@@ -62,10 +63,13 @@ def publish(
     return table.conform(published)
 
 
-def revise(before: pd.DataFrame, after: pd.DataFrame, now: dt.datetime) -> pd.DataFrame:
+def revise(
+    before: pd.DataFrame, after: pd.DataFrame, erased: Mapping[str, Collection[dt.date]], now: dt.datetime
+) -> pd.DataFrame:
     """A frame of REVISIONS: the rows of ``before`` that ``after`` says otherwise, both frames of one published table.
 
-    The growth of a period that was not over when it was published is no revision.
+    ``erased`` are the days of each deployment on which somebody's data was erased. The growth of a period that was
+    not over when it was published is no revision.
     """
     key = ["deployment", "period", "core_action"]
     both = before.merge(after, on=key, suffixes=("_before", "_after"))
@@ -74,10 +78,17 @@ def revise(before: pd.DataFrame, after: pd.DataFrame, now: dt.datetime) -> pd.Da
     for column in ("users", "active_users", "definition"):
         changed |= (both[f"{column}_before"] != both[f"{column}_after"]).astype(bool)
     revised = both[changed & ~running]
-    redefined = revised["definition_before"] != revised["definition_after"]
+    reasons = [_reason(row, erased.get(row["deployment"], ())) for _, row in revised.iterrows()]
     return REVISIONS.conform(
         revised.assign(
-            changed_at=pd.Timestamp(now).as_unit("ms"),
-            reason=redefined.map({True: NEW_DEFINITION, False: LATE_EVENTS}),
+            changed_at=pd.Timestamp(now).as_unit("ms"), reason=pd.Series(reasons, revised.index, dtype=object)
         )[[column.name for column in REVISIONS.columns]]
     )
+
+
+def _reason(row: pd.Series, erased: Collection[dt.date]) -> str:
+    if row["definition_before"] != row["definition_after"]:
+        return NEW_DEFINITION
+    fell = row["users_after"] < row["users_before"] or row["active_users_after"] < row["active_users_before"]
+    within = any(row["period_start_after"] <= day <= row["period_end_after"] for day in erased)
+    return ERASURE if fell and within else LATE_EVENTS

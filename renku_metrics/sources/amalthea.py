@@ -118,7 +118,7 @@ def pull_sessions(
     """
     # A deployment that begins earlier than it did needs days that were left out before.
     files = dict(state.files) if state.first_day <= deployment.start else {}
-    versions, notes = _list_files(storage, deployment)
+    versions, notes = list_files(storage, deployment)
     unread = [key for key, (_, version) in versions.items() if key not in files or files[key].version != version]
     # Known, and a hole in the coverage until they are read.
     files |= {key: FileRead(versions[key][0]) for key in unread}
@@ -140,8 +140,11 @@ def pull_sessions(
     yield _batch(deployment, gathered, files, read, 0, [*notes, *_explain(failures)])
 
 
-def _list_files(storage: ObjectStorage, deployment: Deployment) -> tuple[dict[str, tuple[dt.datetime, str]], list[str]]:
-    """Start and version of each file by key, oldest first, and notes on what was found instead."""
+def list_files(storage: ObjectStorage, deployment: Deployment) -> tuple[dict[str, tuple[dt.datetime, str]], list[str]]:
+    """Start and version of each file by key, oldest first, and notes on what was found instead.
+
+    Raises SourceError when the audit log cannot be listed.
+    """
     found: dict[str, tuple[dt.datetime, str]] = {}
     nameless = 0
     try:

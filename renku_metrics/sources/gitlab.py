@@ -19,8 +19,6 @@ from renku_metrics.tables import RAW_GITLAB_PROJECTS, RAW_GITLAB_USERS
 KEYSET = {"pagination": "keyset", "order_by": "id", "sort": "asc"}
 # The names of Keycloak in GitLab's identities, by the Renku chart and by GitLab's own OpenID Connect.
 KEYCLOAK_PROVIDERS = ("oauth2_generic", "openid_connect")
-# Within the day of their last activity users may have changed their addresses after they were asked for.
-ACTIVE_LATELY = dt.timedelta(days=7)
 ADMINISTRATOR = "it must be an administrator's, with scope read_api (and admin_mode where the server asks for it)"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 ACCESS_TOKEN = re.compile(r"(project|group)_\d+_bot")
@@ -77,25 +75,18 @@ def pull_users(
 ) -> pd.DataFrame:
     """All users as RAW_GITLAB_USERS.
 
-    Secondary addresses cost a request per user, so they are asked for only where they can have changed: of users
-    who are new, were active lately, or after the day that ``stored`` knows of. Raises SourceError when the token
-    does not see addresses and identities.
+    Secondary addresses cost a request per user, so they are asked for only of those that ``addresses_due`` names.
+    Raises SourceError when the token does not see addresses and identities.
     """
-    last_known = dict(zip(stored["gitlab_user_id"], stored["last_activity_on"].fillna(""), strict=True))
     users = list(_list_users(client))
     if not all("identities" in user and "email" in user for user in users):
         raise SourceError(f"{client.where}: {client.token_name} sees no addresses of users; {ADMINISTRATOR}")
-    lately = (pulled_at - ACTIVE_LATELY).date().isoformat()
-    changed = [
-        user
-        for user in users
-        if user["id"] not in last_known or (user.get("last_activity_on") or "") > min(lately, last_known[user["id"]])
-    ]
+    due = addresses_due(users, stored)
     with ThreadPoolExecutor(client.connection.concurrency) as pool:
         secondary = dict(
             zip(
-                (user["id"] for user in changed),
-                pool.map(lambda user: _secondary_addresses(client, user["id"]), changed),
+                due,
+                pool.map(lambda user_id: _secondary_addresses(client, user_id), due),
                 strict=True,
             )
         )
@@ -113,6 +104,21 @@ def pull_users(
         }
         for user in users
     )
+
+
+def addresses_due(users: Iterable[Json], stored: pd.DataFrame) -> list[int]:
+    """The ids of the people whose addresses can have changed since the pull that ``stored`` comes from.
+
+    They are new, or were active on the last day of which that pull knew of anybody's activity, or later.
+    """
+    known = set(stored["gitlab_user_id"])
+    last_day = max(stored["last_activity_on"].dropna(), default="")
+    return [
+        user["id"]
+        for user in users
+        if not is_bot(user)
+        and (user["id"] not in known or (user.get("last_activity_on") and user["last_activity_on"] >= last_day))
+    ]
 
 
 def keycloak_id(identities: Iterable[Json]) -> str | None:

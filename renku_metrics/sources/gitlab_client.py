@@ -13,7 +13,7 @@ from gitlab.exceptions import GitlabAuthenticationError, GitlabError, GitlabHttp
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
-from renku_metrics.sources.http import Connection, NoAnswerError, Patience, certificates, content_of
+from renku_metrics.sources.http import Connection, NoAnswerError, Patience, Say, certificates, content_of, say_nothing
 
 PAGE = 100
 
@@ -36,11 +36,23 @@ class GitLabClient:
     answer.
     """
 
-    def __init__(self, deployment: Deployment, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        patience: Patience | None = None,
+        say: Say = say_nothing,
+    ) -> None:
         assert deployment.gitlab is not None
         self.where = f"{deployment.name}: gitlab"
+        self.page_length = PAGE
         self._settings = deployment.gitlab
-        self.connection = Connection(self.where, deployment.gitlab.concurrency, patience or Patience())
+        self.connection = Connection(
+            self.where,
+            deployment.gitlab.concurrency,
+            patience or Patience(),
+            deployment.gitlab.requests_per_minute,
+            say,
+        )
         self._token = deployment.gitlab.token.reveal()
         self.token_name = f"the token in {deployment.gitlab.token.variable}"
         if not (self._token.isascii() and self._token.isprintable()):
@@ -57,7 +69,7 @@ class GitLabClient:
 
         Only the query of the link to the next page is followed: its host is the server's own idea of its name.
         """
-        asked: dict[str, str | int] = {"per_page": PAGE, **query}
+        asked: dict[str, str | int] = {"per_page": self.page_length, **query}
         while True:
             page, following = self._ask(path, asked)
             if not isinstance(page, list):

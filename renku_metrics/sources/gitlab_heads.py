@@ -6,20 +6,21 @@ gitlab-org/gitlab#586997).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from renku_metrics.sources.addresses import AddressBook
+from renku_metrics.sources.gitlab import check_administrator
 from renku_metrics.sources.gitlab_client import GitLabClient, Json, RefusedError
 from renku_metrics.sources.gitlab_state import ProjectState
+
+# How a listing ended: so that it was certainly whole, with an empty page, or refused.
+End = Literal["certain", "empty", "refused"]
 
 
 class UnreadError(Exception):
     """The project could not be read whole; its message says why."""
-
-
-class _NoSuchRangeError(Exception):
-    """GitLab refused a range of commits: most likely its first one is gone."""
 
 
 @dataclass(frozen=True)
@@ -27,24 +28,25 @@ class Branches:
     """The branches of a project by the keyed hash of their name; ``merged`` ones are within the default branch."""
 
     heads: dict[str, str]
-    default: str | None
-    merged: frozenset[str]
+    default: str | None = None
+    merged: frozenset[str] = frozenset()
 
     @property
     def default_head(self) -> str | None:
         return self.heads[self.default] if self.default else None
 
 
-def read_branches(client: GitLabClient, book: AddressBook, project_id: int) -> Branches | None:
-    """The branches of a project; None when it has no repository, a disabled one, or is gone.
+def read_branches(client: GitLabClient, book: AddressBook, project_id: int, known: ProjectState) -> Branches | None:
+    """The branches of a project, none without a repository; None when it is gone or its repository is disabled.
 
-    Raises UnreadError when GitLab refuses for any other reason.
+    What is merged is told only where it matters beside what is known. Raises UnreadError when GitLab refuses for any
+    other reason.
     """
     heads: dict[str, str] = {}
-    default: str | None = None
-    merged = set()
+    default, default_name, merged, pages = None, "", set(), 0
     try:
         for page in client.pages(f"/projects/{project_id}/repository/branches", {}):
+            pages += 1
             for branch in page:
                 if branch["commit"] is None:
                     # A broken reference, which nothing can be listed from.
@@ -53,14 +55,37 @@ def read_branches(client: GitLabClient, book: AddressBook, project_id: int) -> B
                 key = book.keyed_hash(branch["name"])[:16]
                 heads[key] = branch["commit"]["id"]
                 if branch["default"]:
-                    default = key
+                    default, default_name = key, branch["name"]
                 if branch["merged"]:
                     merged.add(key)
+        listed = {*known.heads.values(), heads.get(default or "")}
+        merged = {key for key in merged if heads[key] not in listed}
+        # Pages are read one after the other: what one says of merging holds for the default head of that moment.
+        if pages > 1 and merged and not _is_still_there(client, project_id, default_name, heads.get(default or "")):
+            merged.clear()
     except RefusedError as error:
-        if error.status in (403, 404) and _has_nothing_to_read(client, project_id):
+        if error.status not in (403, 404):
+            raise UnreadError(f"branches refused with status {error.status}") from None
+        project = find_project(client, project_id)
+        if project is None or project.get("repository_access_level") == "disabled":
             return None
+        if project.get("empty_repo"):
+            return Branches({})
         raise UnreadError(f"branches refused with status {error.status}") from None
     return Branches(heads, default, frozenset(merged))
+
+
+def find_project(client: GitLabClient, project_id: int) -> Json | None:
+    """The project; None when it is gone. Raises UnreadError when GitLab refuses for any other reason."""
+    try:
+        project: Json = client.get(f"/projects/{project_id}")
+    except RefusedError as error:
+        if error.status != 404:
+            raise UnreadError(f"the project refused with status {error.status}") from None
+        # GitLab answers the same for a project that somebody may not see.
+        check_administrator(client)
+        return None
+    return project
 
 
 def new_commits(client: GitLabClient, project_id: int, known: ProjectState, branches: Branches) -> Iterator[Json]:
@@ -87,49 +112,62 @@ def new_commits(client: GitLabClient, project_id: int, known: ProjectState, bran
 def _since(client: GitLabClient, project_id: int, bases: list[str], head: str) -> Iterator[Json]:
     """The commits of ``base..head`` for the first base that is still there; without any, the whole history."""
     for base in bases:
-        found = refused = False
-        try:
-            for commit in _listing(client, project_id, base, head):
-                found = True
-                yield commit
-        except _NoSuchRangeError:
-            refused = True
-        # GitLab answers a range from a commit that is gone with an empty list, like one with nothing new in it.
-        if found or _exists(client, project_id, base):
-            if refused:
-                raise UnreadError("commits refused although the one they follow is there")
+        end = yield from _range(client, project_id, base, head)
+        if end == "certain":
             return
-    yield from _listing(client, project_id, None, head)
+        # GitLab answers a range of which an end is gone with an empty page, like one with nothing more in it.
+        if _exists(client, project_id, base):
+            if end == "refused":
+                raise UnreadError("commits refused although the one they follow is there")
+            if not _exists(client, project_id, head):
+                raise UnreadError("a head vanished while it was read")
+            return
+    yield from _history(client, project_id, head)
 
 
-def _listing(client: GitLabClient, project_id: int, base: str | None, head: str) -> Iterator[Json]:
-    """The commits of ``base..head``; without a base, the whole history.
-
-    Raises _NoSuchRangeError when GitLab knows no such range, UnreadError when it does not tell the whole truth.
-    """
-    listed: set[str] = set()
-    # Parents of listed commits that are not listed: for a range they are in the base's history, too.
-    open_ends: set[str] = {head}
-    path = f"/projects/{project_id}/repository/commits"
+def _range(client: GitLabClient, project_id: int, base: str, head: str) -> Generator[Json, None, End]:
+    """The commits of ``base..head``. Returns how the listing ended."""
+    open_ends = {head}
+    length = 0
     try:
-        for page in client.pages(path, {"ref_name": f"{base}..{head}" if base else head}):
-            if page and page[0]["id"] in listed:
-                raise UnreadError("GitLab gave the same page of commits twice")
-            for commit in page:
-                listed.add(commit["id"])
-                open_ends.discard(commit["id"])
-                open_ends.update(parent for parent in commit["parent_ids"] if parent not in listed)
-                yield commit
-            # GitLab announces a next page after every full one; a history without open ends needs none.
-            if not open_ends:
-                break
+        for page in _pages(client, project_id, f"{base}..{head}", open_ends):
+            length = len(page)
+            yield from page
+            # Other open ends are in the base's history.
+            if open_ends <= {base}:
+                return "certain"
     except RefusedError as error:
-        if base and not listed and error.status in (400, 404):
-            raise _NoSuchRangeError from None
+        if error.status not in (400, 404):
+            raise UnreadError(f"commits refused with status {error.status}") from None
+        return "refused"
+    # A page that is neither full nor empty is the last.
+    return "certain" if length % client.page_length else "empty"
+
+
+def _history(client: GitLabClient, project_id: int, head: str) -> Iterator[Json]:
+    """The head and all its ancestors. Raises UnreadError when they are not all there."""
+    open_ends = {head}
+    try:
+        for page in _pages(client, project_id, head, open_ends):
+            yield from page
+            if not open_ends:
+                return
+    except RefusedError as error:
         raise UnreadError(f"commits refused with status {error.status}") from None
-    ended_early = head in open_ends and listed if base else open_ends
-    if ended_early:
-        raise UnreadError("the commits of a head ended early")
+    raise UnreadError("the commits of a head ended early")
+
+
+def _pages(client: GitLabClient, project_id: int, revision: str, open_ends: set[str]) -> Iterator[list[Json]]:
+    """The pages of a listing; keeps ``open_ends`` to those commits and parents that are not listed so far."""
+    listed: set[str] = set()
+    for page in client.pages(f"/projects/{project_id}/repository/commits", {"ref_name": revision}):
+        if page and page[0]["id"] in listed:
+            raise UnreadError("GitLab gave the same page of commits twice")
+        for commit in page:
+            listed.add(commit["id"])
+            open_ends.discard(commit["id"])
+            open_ends.update(parent for parent in commit["parent_ids"] if parent not in listed)
+        yield page
 
 
 def _exists(client: GitLabClient, project_id: int, sha: str) -> bool:
@@ -142,10 +180,6 @@ def _exists(client: GitLabClient, project_id: int, sha: str) -> bool:
     return True
 
 
-def _has_nothing_to_read(client: GitLabClient, project_id: int) -> bool:
-    """Whether the project is gone, or has no repository that anybody could have committed to."""
-    try:
-        project = client.get(f"/projects/{project_id}")
-    except RefusedError as error:
-        return error.status == 404
-    return bool(project.get("empty_repo")) or project.get("repository_access_level") == "disabled"
+def _is_still_there(client: GitLabClient, project_id: int, default_branch: str, head: str | None) -> bool:
+    found = next(client.pages(f"/projects/{project_id}/repository/branches", {"search": default_branch}))
+    return any(branch["default"] and branch["commit"] and branch["commit"]["id"] == head for branch in found)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.periods import ONE_DAY
 from renku_metrics.sources.addresses import AddressBook
-from renku_metrics.sources.gitlab import project_row
-from renku_metrics.sources.gitlab_client import GitLabClient, Json, RefusedError
+from renku_metrics.sources.gitlab_changes import ListedProject
+from renku_metrics.sources.gitlab_client import GitLabClient, RefusedError
 from renku_metrics.sources.gitlab_commits import Commit, read_commit
-from renku_metrics.sources.gitlab_heads import UnreadError, new_commits, read_branches
+from renku_metrics.sources.gitlab_heads import Branches, UnreadError, find_project, new_commits, read_branches
 from renku_metrics.sources.gitlab_pushes import Row, attribute, read_pushes
 from renku_metrics.sources.gitlab_state import ProjectState
 from renku_metrics.sources.http import NoAnswerError
@@ -24,6 +23,9 @@ from renku_metrics.sources.http import NoAnswerError
 PUSH_EXPECTED_WITHIN = 3 * ONE_DAY
 # More that wait for one push are an import, of which no push event tells.
 WAITING_AT_MOST = 1_000
+# Of a project's new commits, so many are held until its pushes are known; more are an import, and are passed on.
+HELD_AT_MOST = 20_000
+COMMITS_A_PART = 5_000
 
 
 class Dating:
@@ -50,16 +52,22 @@ class Dating:
 
 @dataclass
 class ProjectRead:
-    """Rows and commits that are new in a project, and what to remember of it.
+    """Commits and pushes that are new in a project, or the last part of them with what to remember of it.
 
-    ``unanswered``: what came instead of an answer when the project is unread for lack of one.
+    ``state`` is None as long as parts are to come. ``unanswered``: what came instead of an answer when the project
+    is unread for lack of one.
     """
 
-    row: Row
-    state: ProjectState
+    project: ListedProject
+    state: ProjectState | None = None
     commits: list[Commit] = field(default_factory=list)
     pushes: list[Row] = field(default_factory=list)
     unanswered: NoAnswerError | None = None
+
+    @property
+    def weight(self) -> int:
+        """How many rows it holds."""
+        return len(self.commits) + len(self.pushes)
 
 
 class ProjectReader:
@@ -77,45 +85,79 @@ class ProjectReader:
     ) -> None:
         self._client = client
         self._deployment = deployment
+        self._first_day = deployment.start.isoformat()
         self._book = book
-        self._read_address = lru_cache(maxsize=100_000)(book.read)
         self._dating = dating
         self._pulled_at = pulled_at
         self._with_pushes = with_pushes
 
-    def read(self, project: Json, known: ProjectState) -> ProjectRead:
-        """What is new since ``known``. Raises SourceError when the token is refused."""
-        row = project_row(project, self._deployment.name, self._pulled_at)
-        state = replace(known, last_activity_at=project["last_activity_at"], read_at=self._pulled_at, unread=None)
+    def read(self, project: ListedProject, known: ProjectState, since: ProjectState) -> Iterator[ProjectRead]:
+        """What is new since ``since``, which is ``known`` itself or a blank one to read everything.
+
+        Raises SourceError when the token is refused.
+        """
+        unanswered = None
         try:
-            branches = None if project.get("empty_repo") else read_branches(self._client, self._book, project["id"])
-            if branches is None:
-                return ProjectRead(row, state)
-            commits: dict[str, Commit] = {}
-            for commit in new_commits(self._client, project["id"], known, branches):
-                if commit["id"] not in commits:
-                    commits[commit["id"]] = read_commit(
-                        commit, self._read_address, self._dating.dated_at, self._pulled_at
-                    )
+            branches = Branches({}) if project.empty else read_branches(self._client, self._book, project.id, since)
+            if branches is not None:
+                yield from self._read_commits(project, since, branches)
+                return
+            # Gone or disabled, and perhaps back one day: what is known stays as it is.
+            trouble = None
         except UnreadError as error:
-            return ProjectRead(row, replace(known, unread=str(error)))
+            trouble = str(error)
         except NoAnswerError as error:
-            return ProjectRead(row, replace(known, unread=error.trouble), unanswered=error)
-        state.heads, state.default_head = branches.heads, branches.default_head
-        pushes = self._pushes(project["id"], state) if self._with_pushes else []
-        # Commits of an earlier pull are told of again when their push event came after it.
-        waiting = {commit.sha: commit for commit in known.unpushed}
-        commits |= waiting
-        brought = attribute(commits, pushes)
-        state.unpushed = self._unpushed(known, commits.values(), brought)
-        first_day = self._deployment.start.isoformat()
-        told = [commit for sha, commit in commits.items() if sha in brought or sha not in waiting]
-        return ProjectRead(
-            row,
-            state,
-            [commit for commit in told if commit.event_day >= first_day],
-            [push for push in pushes if push["event_day"] >= first_day],
+            trouble, unanswered = error.trouble, error
+        if trouble and not unanswered and self._is_gone(project.id):
+            trouble = None
+        yield ProjectRead(project, replace(known, unread=trouble), unanswered=unanswered)
+
+    def _read_commits(self, project: ListedProject, since: ProjectState, branches: Branches) -> Iterator[ProjectRead]:
+        held: dict[str, Commit] = {}
+        passed_on: list[Commit] = []
+        seen: set[str] = set()
+        for listed in new_commits(self._client, project.id, since, branches):
+            sha = listed["id"]
+            if sha in seen:
+                continue
+            seen.add(sha)
+            commit = read_commit(listed, self._book.read, self._dating.dated_at, self._pulled_at)
+            if len(held) < HELD_AT_MOST:
+                held[sha] = commit
+            elif commit.event_day >= self._first_day:
+                passed_on.append(commit)
+                if len(passed_on) >= COMMITS_A_PART:
+                    yield ProjectRead(project, commits=passed_on)
+                    passed_on = []
+        state = replace(
+            since,
+            last_activity_at=project.last_activity_at,
+            read_at=self._pulled_at,
+            importing=project.importing,
+            heads=branches.heads,
+            default_head=branches.default_head,
+            unread=None,
         )
+        # Commits of an earlier pull are told of again when their push event came after it.
+        waiting = {commit.sha: commit for commit in since.unpushed}
+        held |= waiting
+        # Without a commit to explain, push events are left for the pull that brings one.
+        pushes = self._pushes(project.id, state) if self._with_pushes and held else []
+        brought = attribute(held, pushes)
+        state.unpushed = self._unpushed(since, held.values(), brought)
+        told = [commit for sha, commit in held.items() if sha in brought or sha not in waiting]
+        yield ProjectRead(
+            project,
+            state,
+            [*passed_on, *(commit for commit in told if commit.event_day >= self._first_day)],
+            [push for push in pushes if push["event_day"] >= self._first_day],
+        )
+
+    def _is_gone(self, project_id: int) -> bool:
+        try:
+            return find_project(self._client, project_id) is None
+        except (UnreadError, NoAnswerError):
+            return False
 
     def _pushes(self, project_id: int, state: ProjectState) -> list[Row]:
         try:
@@ -126,11 +168,11 @@ class ProjectReader:
         state.pushes_until = self._pulled_at
         return pushes
 
-    def _unpushed(self, known: ProjectState, commits: Iterable[Commit], brought: set[str]) -> list[Commit]:
+    def _unpushed(self, since: ProjectState, commits: Iterable[Commit], brought: set[str]) -> list[Commit]:
         """The commits whose push event may still come."""
         young = self._pulled_at - PUSH_EXPECTED_WITHIN
         # Of a project seen for the first time, only young commits can have been pushed just now.
-        seen_before = bool(known.heads)
+        seen_before = bool(since.heads)
         waiting = [
             commit
             for commit in commits

@@ -13,7 +13,7 @@ from renku_metrics.sources.gitlab_commits import Commit
 from renku_metrics.sources.renku_commits import RenkuMessage
 
 # Changes with the meaning of what is remembered; what another version remembered is only read anew.
-VERSION = 2
+VERSION = 3
 
 
 @dataclass
@@ -22,8 +22,8 @@ class ProjectState:
 
     ``last_activity_at``: as GitLab wrote it then. ``heads``: head of each branch, by the keyed hash of the branch's
     name. ``default_head``: that of the default branch. ``unread``: why the last try to read it failed.
-    ``pushes_until``: when its push events were last read. ``unpushed``: commits that no push explains so far but
-    one may yet.
+    ``importing``: whether its import was still running. ``pushes_until``: when its push events were last read.
+    ``unpushed``: commits that no push explains so far but one may yet.
     """
 
     last_activity_at: str = ""
@@ -31,6 +31,7 @@ class ProjectState:
     heads: dict[str, str] = field(default_factory=dict)
     default_head: str | None = None
     unread: str | None = None
+    importing: bool = False
     pushes_until: dt.datetime | None = None
     unpushed: list[Commit] = field(default_factory=list)
 
@@ -40,8 +41,8 @@ class GitLabState:
     """All projects of a deployment.
 
     ``cursor``: when the last pull that read all changed projects began. ``start``: first day whose commits were
-    kept. ``pushes``: whether every pull since then could tell who pushed. ``redated``: commits dated later than
-    they were first seen, with the time that counts.
+    kept. ``pushes``: whether the first pull asked who pushed. ``redated``: commits dated later than they were first
+    seen, with the time that counts.
     """
 
     version: int = VERSION

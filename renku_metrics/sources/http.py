@@ -24,7 +24,6 @@ from requests.adapters import HTTPAdapter
 
 from renku_metrics.errors import SourceError
 
-TIMEOUT_SECONDS = 60.0
 # Answers after which asking again may help.
 PASSING = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530})
 BROKEN_ANSWERS = (
@@ -33,6 +32,17 @@ BROKEN_ANSWERS = (
     exceptions.ChunkedEncodingError,
     exceptions.ContentDecodingError,
 )
+
+
+# Seconds from which on a wait is worth a line.
+LONG_WAIT = 10.0
+
+
+Say = Callable[[str], None]
+
+
+def say_nothing(_line: str) -> None:
+    """Where nobody listens."""
 
 
 class NoAnswerError(SourceError):
@@ -51,28 +61,35 @@ class Patience:
     """How often and how long to wait for an answer; seconds."""
 
     tries: int = 7
+    # Without a connection, or without any byte of an answer.
+    timeout: float = 60.0
     first_wait: float = 0.5
     longest_wait: float = 60.0
-    # What a server may ask for by Retry-After or RateLimit-Reset.
-    longest_asked_wait: float = 600.0
+    # What a server may ask for by Retry-After or RateLimit-Reset: a little more than the hour that is GitLab's period.
+    longest_asked_wait: float = 3_700.0
     sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
 
 
 @dataclass
 class Connection:
-    """The way to one source of one deployment: how many requests are in flight, how many were made.
+    """The way to one source of one deployment: how many requests are in flight and in a minute, how many were made.
 
-    ``where`` begins every message: ``<deployment>: <source>``.
+    ``where`` begins every message: ``<deployment>: <source>``. ``say`` is told of long waits.
     """
 
     where: str
     concurrency: int = 1
     patience: Patience = field(default_factory=Patience)
+    requests_per_minute: int | None = None
+    say: Say = say_nothing
     requests_made: int = 0
 
     def __post_init__(self) -> None:
         self._free = threading.BoundedSemaphore(self.concurrency)
         self._count = threading.Lock()
+        # When the next request may be sent, by the clock of patience.
+        self._next_at = 0.0
 
     def session(self) -> requests.Session:
         """A session of its own for each thread, all within the one limit of requests in flight."""
@@ -85,9 +102,25 @@ class Connection:
         session.mount("http://", adapter)
         return session
 
-    def count(self) -> None:
+    def wait_turn(self) -> None:
+        """Waits as long as the server asked for, and so that requests come no faster than they may; counts one."""
         with self._count:
+            now = self.patience.clock()
+            turn = max(now, self._next_at)
+            if self.requests_per_minute:
+                self._next_at = turn + 60.0 / self.requests_per_minute
             self.requests_made += 1
+        if turn > now:
+            self.patience.sleep(turn - now)
+
+    def pause(self, seconds: float) -> None:
+        """Sends nothing for so long: what a server asks of one request, it asks of all."""
+        with self._count:
+            until = self.patience.clock() + seconds
+            news = until - self._next_at
+            self._next_at = max(self._next_at, until)
+        if seconds >= LONG_WAIT and news >= LONG_WAIT:
+            self.say(f"{self.where}: the server asks to wait {seconds:.0f} s")
 
     def slot(self) -> threading.BoundedSemaphore:
         return self._free
@@ -106,13 +139,13 @@ class PatientAdapter(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         patience = self._connection.patience
-        kwargs["timeout"] = kwargs.get("timeout") or TIMEOUT_SECONDS
+        kwargs["timeout"] = kwargs.get("timeout") or patience.timeout
         trouble = ""
         for attempt in range(patience.tries):
             asked: float | None = None
             try:
+                self._connection.wait_turn()
                 with self._connection.slot():
-                    self._connection.count()
                     response = super().send(request, *args, **kwargs)
                     # The body is read here, so that one cut off is asked for again.
                     _ = response.content
@@ -137,11 +170,13 @@ class PatientAdapter(HTTPAdapter):
 
     def _wait(self, attempt: int, asked: float | None) -> float:
         patience = self._connection.patience
-        if asked is not None and asked > patience.longest_asked_wait:
-            raise SourceError(
-                f"{self._connection.where}: the server asks to wait {asked:.0f} s, more than a pull waits; "
-                "raise its rate limit for this token or pull less often"
-            )
+        if asked is not None:
+            if asked > patience.longest_asked_wait:
+                raise SourceError(
+                    f"{self._connection.where}: the server asks to wait {asked:.0f} s, more than a pull waits; "
+                    "raise its rate limit for this token or pull less often"
+                )
+            self._connection.pause(asked)
         backoff = min(patience.first_wait * 2.0**attempt, patience.longest_wait)
         # A random part keeps the requests in flight from all coming back at once.
         return (asked or 0.0) + backoff * random.uniform(0.5, 1.0)  # noqa: S311

@@ -103,7 +103,7 @@ class KeycloakSource:
         config = self._admin.events_config()
         since = midnight(start) if state.begun is None else state.begun - OVERLAP
         logins = self._read_logins(None if state.begun is None else state.begun.date() - ONE_DAY, since, pulled_at)
-        new_state = LoginsState(pulled_at, _saves_logins(config), config.get("eventsExpiration") or None, start)
+        new_state = LoginsState(pulled_at, saves_logins(config), config.get("eventsExpiration") or None, start)
         seen, notes = _seen([row["occurred_at"] for row in logins.values()], state, new_state, pulled_at)
         rows = RAW_KEYCLOAK_LOGINS.frame(row for row in logins.values() if row["occurred_at"] >= midnight(start))
         return LoginsPull(RAW_KEYCLOAK_LOGINS.conform(rows), seen, new_state, notes)
@@ -158,7 +158,8 @@ class KeycloakSource:
             raise SourceError(f"{self._deployment.name}: keycloak: an answer without a readable {name}") from None
 
 
-def _saves_logins(config: Mapping[str, Any]) -> bool:
+def saves_logins(config: Mapping[str, Any]) -> bool:
+    """Whether a realm with this configuration of events saves LOGIN events."""
     types = config.get("enabledEventTypes")
     return bool(config.get("eventsEnabled")) and (not types or "LOGIN" in types)
 

@@ -32,6 +32,10 @@ class KeycloakAdmin:
         self._token = ""
         self._token_until = 0.0
 
+    def check_client(self) -> None:
+        """Raises SourceError when address, realm, client or secret are wrong."""
+        self._valid_token()
+
     def events_config(self) -> dict[str, Any]:
         """How the realm saves events."""
         config = self._get("events/config", "view-events")

@@ -39,14 +39,26 @@ class SmallLab:
         repository.commit("init\n", Identity("ada", ADA), self._born + HOUR, branch="master")
         return project
 
-    def commit(self, day: dt.date, *, by: str = ADA, late: bool = False, project: Project | None = None) -> str:
-        """A commit of one o'clock that Ada pushes right away or, late, only now; returns its id."""
+    def commit(
+        self,
+        day: dt.date,
+        *,
+        by: str = ADA,
+        late: bool = False,
+        quiet: bool = False,
+        project: Project | None = None,
+    ) -> str:
+        """A commit of one o'clock that Ada pushes right away or, late, only now; returns its id.
+
+        A quiet push leaves no event that tells of her.
+        """
         place = project or self.project
         assert place.repository is not None
         parents = [place.repository.branches["master"]]
         author = Identity("somebody", by)
         made = place.repository.commit("a change\n", author, midnight(day) + HOUR, parents=parents)
-        self.lab.gitlab.push(place, self.ada, {"master": made.sha}, now() if late else made.committed_at)
+        pushed_at = now() if late else made.committed_at
+        self.lab.gitlab.push(place, self.ada, {"master": made.sha}, pushed_at, quiet=quiet)
         return made.sha
 
     def log_in(self, day: dt.date) -> None:

@@ -115,7 +115,7 @@ def week(users: int, active_users: int = 8, now: dt.datetime = NOW, **fields: An
 
 def test_a_number_that_grows_after_its_period_is_a_revision() -> None:
     later = NOW + dt.timedelta(days=1)
-    assert revise(week(5), week(6, 9), later).to_dict("records") == [
+    assert revise(week(5), week(6, 9), {}, later).to_dict("records") == [
         {
             "deployment": DEPLOYMENT,
             "period": "2026-W47",
@@ -133,27 +133,27 @@ def test_a_number_that_grows_after_its_period_is_a_revision() -> None:
 
 
 def test_a_new_definition_is_a_revision_even_of_the_same_number() -> None:
-    [row] = revise(week(5), week(5, definition="4"), NOW).to_dict("records")
+    [row] = revise(week(5), week(5, definition="4"), {}, NOW).to_dict("records")
     assert (row["reason"], row["definition_after"]) == ("new definition", "running_a_workflow 4; active_users 1")
 
 
 def test_the_same_numbers_are_no_revision_even_counted_anew() -> None:
-    assert revise(week(5), week(5, computed_at=NOW), NOW).empty
+    assert revise(week(5), week(5, computed_at=NOW), {}, NOW).empty
 
 
 def test_the_growth_of_a_running_period_is_no_revision() -> None:
     running = week(5, now=dt.datetime(2026, 11, 18, tzinfo=dt.UTC))
-    assert revise(running, week(6), NOW).empty
+    assert revise(running, week(6), {}, NOW).empty
 
 
 def test_a_number_last_counted_while_its_period_ran_is_revised_once_published_as_over() -> None:
     # The count of Wednesday still held on Tuesday, so it kept its time; then somebody pushed late.
     wednesday = dt.datetime(2026, 11, 18, tzinfo=dt.UTC)
-    assert len(revise(week(5, computed_at=wednesday), week(6), NOW)) == 1
+    assert len(revise(week(5, computed_at=wednesday), week(6), {}, NOW)) == 1
 
 
 @pytest.mark.parametrize("empty_first", [True, False])
 def test_rows_published_for_the_first_time_are_no_revision(empty_first: bool) -> None:
     none = published_table("week").frame()
     before, after = (none, week(5)) if empty_first else (none, none)
-    assert revise(before, after, NOW).equals(REVISIONS.frame())
+    assert revise(before, after, {}, NOW).equals(REVISIONS.frame())

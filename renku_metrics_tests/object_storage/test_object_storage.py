@@ -8,13 +8,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from renku_metrics.errors import StoreError
-from renku_metrics.object_storage import DirectoryStorage, ObjectStorage, S3Storage, open_storage
+from renku_metrics.object_storage import PARALLEL_REQUESTS, DirectoryStorage, ObjectStorage, S3Storage, open_storage
+from renku_metrics_tests.conftest import PAGE_LENGTH
 
 WORKS = ["read", "write", "delete", "list", "alone"]
 ODD_KEYS = [
@@ -131,13 +133,12 @@ def test_neighbours_of_the_prefix_are_not_ours(bucket: str) -> None:
 
 
 def test_long_lists_come_whole(bucket: str) -> None:
-    from moto.backends import get_backend
+    storage = open_storage(f"s3://{bucket}/p")
+    numbers = [f"{number:03}" for number in range(2 * PAGE_LENGTH + 1)]
+    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+        list(pool.map(lambda number: storage.write(number, b""), numbers))
 
-    # The server's first page holds a thousand.
-    for number in range(1001):
-        get_backend("s3")["123456789012"]["aws"].put_object(bucket, f"p/{number:04}", b"")
-
-    assert keys(open_storage(f"s3://{bucket}/p")) == [f"{number:04}" for number in range(1001)]
+    assert keys(storage) == numbers
 
 
 def test_the_version_changes_with_the_content_and_only_then(storage: ObjectStorage) -> None:

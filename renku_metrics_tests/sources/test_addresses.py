@@ -54,6 +54,12 @@ def test_any_text_is_read_and_none_of_it_is_kept(text: str) -> None:
     assert address.gitlab_user_id is None or 0 <= address.gitlab_user_id < 2**63
 
 
+def test_half_a_character_does_not_stop_a_pull() -> None:
+    # json.loads makes such a string of "\\ud800".
+    assert BOOK.read("ada\ud800@example.net").kind == "personal"
+    assert BOOK.hash("ada\ud800@example.net") != BOOK.hash("ada\ud801@example.net")
+
+
 @pytest.mark.parametrize(
     "written",
     [

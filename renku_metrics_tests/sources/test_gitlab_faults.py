@@ -98,7 +98,8 @@ def requests_of_a_clean_pull(lab: RenkuLab) -> int:
 
 @pytest.mark.parametrize("fault", PASSING)
 def test_what_passes_leaves_no_trace(lab: RenkuLab, projects: list[Project], fault: Fault) -> None:
-    for place in range(1, requests_of_a_clean_pull(lab) + 1, 6):
+    # Every sixth request meets this fault; the others meet the next ones.
+    for place in range(1 + PASSING.index(fault) % 6, requests_of_a_clean_pull(lab) + 1, 6):
         keeping = Keeping(lab)
         lab.faults.clear()
         lab.faults.add("", fault, at=place, times=2)
@@ -176,16 +177,6 @@ def test_projects_without_anything_to_read_count_as_read(lab: RenkuLab, projects
     assert keeping.pull().complete
     lab.gitlab.disabled_repository_status = 404
     assert Keeping(lab).pull().complete
-
-
-def test_a_project_deleted_while_it_is_read_counts_as_read_the_next_time(
-    lab: RenkuLab, projects: list[Project], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    keeping = Keeping(lab)
-    meanwhile(lab, monkeypatch, "page=3", lambda: lab.gitlab.delete_project(projects[0]))
-    assert list(keeping.pull().unread) == [projects[0].id]
-    assert keeping.pull().complete
-    assert is_whole(keeping, projects[1:])
 
 
 # Pages shift while they are read

@@ -45,7 +45,9 @@ class Asking:
 
     def __init__(self, lab: RenkuLab) -> None:
         self.waits: list[float] = []
-        self.connection = Connection("lab: gitlab", patience=Patience(sleep=self.waits.append))
+        self.said: list[str] = []
+        patience = Patience(sleep=self.waits.append, clock=lambda: sum(self.waits))
+        self.connection = Connection("lab: gitlab", patience=patience, say=self.said.append)
         self._session = self.connection.session()
         self._url = f"{lab.gitlab_url}/api/v4/version"
         self._token = lab.gitlab_token
@@ -145,7 +147,7 @@ def test_a_server_gets_the_wait_it_asks_for_and_a_little_more(lab: RenkuLab, ask
     assert 33 < asking.waits[0] <= 33.5
 
 
-@pytest.mark.parametrize("asked", [601, 10**30])
+@pytest.mark.parametrize("asked", [3_701, 10**30])
 def test_nobody_waits_for_longer_than_a_pull_may_take(lab: RenkuLab, asking: Asking, asked: int) -> None:
     lab.faults.add("version", too_many_requests(asked))
     with pytest.raises(SourceError, match=r"^lab: gitlab: the server asks to wait .* more than a pull waits"):
@@ -229,3 +231,25 @@ def test_requests_in_flight_are_bounded_over_all_threads() -> None:
     assert statuses == [200] * 8
     assert max(in_flight) == 2
     assert connection.requests_made == 8
+
+
+def test_what_the_server_asks_of_one_request_it_asks_of_all(lab: RenkuLab, asking: Asking) -> None:
+    asking.connection.pause(100)
+    assert asking.said == ["lab: gitlab: the server asks to wait 100 s"]
+    asking.ask()
+    assert asking.waits == [100]
+    asking.ask()
+    assert asking.waits == [100]
+
+
+def test_a_short_wait_is_not_worth_a_line(lab: RenkuLab, asking: Asking) -> None:
+    lab.faults.add("version", too_many_requests(3))
+    asking.ask()
+    assert asking.said == []
+
+
+def test_requests_come_no_faster_than_they_may(lab: RenkuLab, asking: Asking) -> None:
+    asking.connection.requests_per_minute = 20
+    for _ in range(4):
+        asking.ask()
+    assert asking.waits == [3, 3, 3]

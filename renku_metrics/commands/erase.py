@@ -1,0 +1,76 @@
+"""``renku-metrics erase``: takes a person's data out of the store, and shows what that is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import click
+
+from renku_metrics import environment
+from renku_metrics.assets.erasing import Erasing, Found, erasing
+from renku_metrics.commands.choosing import chosen_files
+from renku_metrics.deployments import read_deployment
+from renku_metrics.errors import RenkuMetricsError
+from renku_metrics.store.store import Store
+
+# A Keycloak id may also be that of a federated user: f:<uuid>:<name>.
+USER_ID = re.compile(r"gitlab:[0-9]{1,18}|email:[0-9a-f]{64}|(?!gitlab:|email:)(?=.*[-:])[^\s@]+")
+AFTERWARDS = """
+Published numbers stay as they are. A week or month that is counted again later is counted without this person; if it
+comes out lower, published/revisions.parquet says `erasure`. From now on pulls leave this person out.
+Not reached from here: older versions of objects in the bucket, backups of the store, and the sources themselves."""
+
+
+def erase(name: str, users: Sequence[str], emails: Sequence[str], *, confirmed: bool) -> None:
+    """Shows what is stored of the person, asks unless ``confirmed``, and erases it.
+
+    Raises RenkuMetricsError for ids and addresses that are none, or when something is left in the end.
+    """
+    if not users and not emails:
+        raise click.UsageError("say whom: --user or --email")
+    if any(not USER_ID.fullmatch(user) for user in users):
+        raise click.UsageError("--user is a Keycloak id, gitlab:<number>, or email:<hash> as in the table of events")
+    [path] = chosen_files([name])
+    store = Store.at(environment.store_address())
+    work = erasing(store, read_deployment(path), users, emails)
+    click.echo(f"{name} in {store.storage.address()}: {_described(work)}\n")
+    stored = _something(work.look())
+    if not stored:
+        click.echo("Nothing is stored of this person, so nothing was changed.")
+        return
+    _print(stored)
+    if not confirmed:
+        click.confirm("\nErase this for good?", abort=True)
+    erased = _something(work.erase(sorted({day for found in stored for day in found.days})))
+    if _something(work.look()):
+        raise RenkuMetricsError(f"{name}: a run has stored something of this person meanwhile: erase again after it")
+    click.echo("\nErased:\n")
+    _print(erased)
+    click.echo(AFTERWARDS)
+
+
+def _described(work: Erasing) -> str:
+    """The ids of the accounts, which are no names, and how many addresses there are."""
+    accounts = sorted(user_id for user_id in work.user_ids if not user_id.startswith("email:"))
+    addresses = len(work.user_ids) - len(accounts)
+    counted = [f"{addresses} address{'es' if addresses > 1 else ''}"] if addresses else []
+    return ", ".join([*accounts, *counted])
+
+
+def _something(findings: Iterable[Found]) -> list[Found]:
+    return [found for found in findings if found.rows or found.mentions]
+
+
+def _print(findings: Sequence[Found]) -> None:
+    width = max(len(found.name) for found in findings)
+    for found in findings:
+        parts = []
+        if found.rows:
+            parts.append(f"{found.rows:,} row{'s' if found.rows > 1 else ''}")
+        if found.days:
+            days = f"{len(found.days):,} day{'s' if len(found.days) > 1 else ''}"
+            parts.append(f"on {days}, {found.days[0]} to {found.days[-1]}")
+        if found.mentions:
+            parts.append(f"{found.mentions:,} mention{'s' if found.mentions > 1 else ''} in rows that stay")
+        click.echo(f"  {found.name:<{width}}  {'; '.join(parts)}")

@@ -1,0 +1,97 @@
+"""A simulated deployment whose people have all been pulled into a store, without Dagster."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from renku_metrics.assets.events import read_raw
+from renku_metrics.assets.pulls import Pull
+from renku_metrics.deployments import Deployment, read_deployment
+from renku_metrics.events.union import EventsBuilt, build_events
+from renku_metrics.events.user_days import user_days
+from renku_metrics.periods import ONE_DAY, days_between, midnight, now
+from renku_metrics.store.store import Partition, Store
+from renku_metrics.tables import EVENTS, RAW_AMALTHEA_SESSIONS, RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS, USER_DAYS
+from renku_metrics_tests.renkulab.people import Person
+from renku_metrics_tests.renkulab.population import Population
+from renku_metrics_tests.renkulab.server import RenkuLab, write_deployment
+
+TODAY = dt.datetime.now(dt.UTC).date()
+START = TODAY - 10 * ONE_DAY
+DAYS: list[Partition] = [("lab", day.isoformat()) for day in days_between(START, TODAY)]
+
+
+@dataclass
+class PulledStore:
+    """``people`` are the population's; the deployment is named ``lab``."""
+
+    lab: RenkuLab
+    store: Store
+    deployments: Path
+    people: list[Person]
+
+    @property
+    def deployment(self) -> Deployment:
+        return read_deployment(self.deployments / "lab.yaml")
+
+    def person(self, kind: str) -> Person:
+        """The first person of the kind."""
+        return next(person for person in self.people if person.kind == kind)
+
+    def pull(self) -> None:
+        """Everything, as the schedules do, with events and user days of every day."""
+        for source, brings in (
+            ("gitlab", (Pull.gitlab_projects, Pull.gitlab_users, lambda pull: pull.gitlab_history(with_pushes=True))),
+            ("keycloak", (Pull.keycloak_users, Pull.keycloak_logins)),
+            ("amalthea", (Pull.amalthea_sessions,)),
+        ):
+            for bring in brings:
+                pull = Pull(self.deployment, source, self.store, now(), lambda _: None)
+                with pull.alone():
+                    bring(pull)
+        for table in (RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS, RAW_AMALTHEA_SESSIONS):
+            self.store.ensure(table, DAYS)
+        events = self.rebuilt().events
+        self.store.write(EVENTS, events, DAYS)
+        self.store.write(USER_DAYS, user_days(events), DAYS)
+
+    def rebuilt(self) -> EventsBuilt:
+        """The events that follow from what is stored raw."""
+        return build_events(read_raw(self.store, self.deployment, DAYS))
+
+    def content(self) -> dict[str, str]:
+        """Every object of the store as text, tables as their rows."""
+        found = {}
+        for info in self.store.storage.list():
+            content = self.store.storage.read(info.key)
+            if info.key.endswith(".parquet"):
+                found[info.key] = "\n".join(str(row) for row in pq.read_table(io.BytesIO(content)).to_pylist())
+            else:
+                found[info.key] = content.decode()
+        return found
+
+
+@contextmanager
+def pulled_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PulledStore]:
+    """Twelve people, one of each kind, and ten days of what they did."""
+    lab = RenkuLab("lab", tmp_path / "audit_log", now=midnight(START))
+    population = Population(lab, seed=7, people=12, projects=5)
+    for day in days_between(START, TODAY - ONE_DAY):
+        population.live(midnight(day + ONE_DAY))
+    monkeypatch.setenv("RENKU_METRICS_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("RENKU_METRICS_DEPLOYMENTS", str(tmp_path / "deployments"))
+    monkeypatch.setenv("RENKU_METRICS_HASH_KEY", "a key of tests")
+    with lab:
+        for name, value in write_deployment(lab, tmp_path / "deployments", START).items():
+            monkeypatch.setenv(name, value)
+        pulled = PulledStore(lab, Store.at(str(tmp_path / "store")), tmp_path / "deployments", population.people)
+        pulled.pull()
+        yield pulled

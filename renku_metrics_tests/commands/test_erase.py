@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from renku_metrics.cli import renku_metrics
+from renku_metrics.errors import StoreError
+from renku_metrics.object_storage import DirectoryStorage
+from renku_metrics.sources.addresses import AddressBook
+from renku_metrics.tables import EVENTS, RAW_GITLAB_COMMITS, RAW_GITLAB_PROJECTS, RAW_GITLAB_PUSHES, USER_DAYS
+from renku_metrics_tests.commands.pulled_store import DAYS, TODAY, PulledStore
+from renku_metrics_tests.renkulab.git import Identity
+from renku_metrics_tests.renkulab.people import Person
+
+# Kinds of people, and of whom an operator has to name an address that no account has.
+KINDS = ("plain", "second address", "noreply", "visitor", "unknown address", "same address", "default address")
+NAMED = ("unknown address",)
+BOOK = AddressBook(b"a key of tests", ["lab.example"])
+
+
+def erase(*arguments: str, answer: str | None = None) -> Result:
+    return CliRunner().invoke(renku_metrics, ["erase", "--deployment", "lab", *arguments], input=answer)
+
+
+def arguments_for(person: Person) -> list[str]:
+    named = ["--email", person.cli_address] if person.kind in NAMED else []
+    return ["--user", person.identity, *named]
+
+
+def traces(pulled: PulledStore, person: Person) -> list[str]:
+    """Where any id or address of the person stands in the store."""
+    texts = [BOOK.hash(address) for address in (person.email, person.cli_address) if "jovyan" not in address]
+    texts += [person.email.lower(), person.cli_address, person.name]
+    if person.login:
+        texts.append(person.login.id)
+    if person.account:
+        number = person.account.id
+        texts.append(f"'gitlab:{number}'")
+        columns = ("creator_id", "pusher_id", "gitlab_user_id", "author_gitlab_id")
+        texts += [f"'{column}': {number}," for column in columns]
+    content = pulled.content()
+    return [f"{key}: {text}" for key in content for text in texts if text in content[key]]
+
+
+def of_others(pulled: PulledStore, person: Person) -> dict[str, list[object]]:
+    """Events and user days of everybody else."""
+    theirs = {person.identity, f"email:{BOOK.hash(person.cli_address)}"}
+    frames = {table.name: pulled.store.read(table, DAYS) for table in (EVENTS, USER_DAYS)}
+    return {
+        name: frame.loc[~frame["user_id"].isin(theirs)].astype(str).to_numpy().tolist()
+        for name, frame in frames.items()
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_erased_person_is_nowhere_in_the_store_and_nobody_else_is_touched(pulled: PulledStore, kind: str) -> None:
+    person = pulled.person(kind)
+    others = of_others(pulled, person)
+    assert traces(pulled, person)
+
+    result = erase(*arguments_for(person), "--yes")
+
+    assert result.exit_code == 0, result.output
+    assert traces(pulled, person) == []
+    assert of_others(pulled, person) == others
+    # What is counted again some day is what stands there now.
+    pd.testing.assert_frame_equal(pulled.rebuilt().events, pulled.store.read(EVENTS, DAYS))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_later_pull_brings_an_erased_person_back(pulled: PulledStore, kind: str) -> None:
+    person = pulled.person(kind)
+    erase(*arguments_for(person), "--yes")
+    others = of_others(pulled, person)
+    for source in ("gitlab", "keycloak", "amalthea"):
+        # So that everything is read anew.
+        pulled.store.storage.delete(f"state/{source}/deployment=lab/state.json")
+
+    pulled.pull()
+
+    assert traces(pulled, person) == []
+    assert of_others(pulled, person) == others
+
+
+def test_what_an_erased_person_does_later_is_not_stored(pulled: PulledStore) -> None:
+    person = pulled.person("second address")
+    erase("--user", person.identity, "--yes")
+    [project, *_] = [
+        project for project in pulled.lab.gitlab.projects.values() if project.repository and not project.deleted
+    ]
+    assert project.repository and person.account
+    now = dt.datetime.now(dt.UTC)
+    commit = project.repository.commit("later\n", Identity(person.name, person.cli_address), now, branch="later")
+    pulled.lab.gitlab.push(project, person.account, {"later": commit.sha}, now, quiet=True)
+    project.last_activity_at = now
+    pulled.pull()
+    stored = pulled.store.read(RAW_GITLAB_COMMITS, DAYS)
+    assert commit.sha not in set(stored["sha"])
+    assert traces(pulled, person) == []
+
+
+def test_a_person_is_found_by_any_of_their_ids(pulled: PulledStore) -> None:
+    person = pulled.person("second address")
+    assert person.account and person.login
+    found = [
+        erase(*which, answer="n\n").output.splitlines()[0]
+        for which in (
+            ["--user", person.login.id],
+            ["--user", f"gitlab:{person.account.id}"],
+            ["--user", f"email:{BOOK.hash(person.email)}"],
+            ["--email", f" {person.email.upper()}"],
+            ["--email", person.cli_address],
+        )
+    ]
+    ids = f"{person.login.id}, gitlab:{person.account.id}, 2 addresses"
+    assert found == [f"lab in {pulled.store.storage.address()}: {ids}"] * 5
+
+
+def test_a_noreply_address_of_the_deployment_finds_its_account(pulled: PulledStore) -> None:
+    person = pulled.person("noreply")
+    first = erase("--email", person.cli_address, answer="n\n").output.splitlines()[0]
+    assert person.identity in first
+
+
+def test_what_is_stored_is_shown_and_nothing_is_erased_without_a_yes(pulled: PulledStore) -> None:
+    person = pulled.person("plain")
+    before = pulled.content()
+    events = pulled.store.read(EVENTS, DAYS)
+    days = sorted(events.loc[events["user_id"] == person.identity, "event_day"])
+    result = erase("--user", person.identity, answer="n\n")
+    assert result.exit_code == 1
+    lines = {line.split()[0]: line for line in result.output.splitlines() if line.startswith("  ")}
+    assert f"{len(days)} rows; on {len(set(days))} days, {days[0]} to {days[-1]}" in lines["events"]
+    assert "1 row" in lines["raw_keycloak_users"]
+    assert person.email not in result.output
+    assert {key: text for key, text in pulled.content().items() if not key.endswith(".lock")} == before
+
+
+def test_of_other_peoples_rows_the_mention_goes_and_the_row_stays(pulled: PulledStore) -> None:
+    rows = pulled.store.read(RAW_GITLAB_PROJECTS, [("lab",)])
+    creator = rows["creator_id"].dropna().iloc[0]
+    assert erase("--user", f"gitlab:{creator}", "--yes").exit_code == 0
+    after = pulled.store.read(RAW_GITLAB_PROJECTS, [("lab",)])
+    assert after["project_id"].tolist() == rows["project_id"].tolist()
+    mine = rows["creator_id"] == creator
+    assert after.loc[mine, "creator_id"].isna().all()
+    assert after.loc[mine & (rows["namespace_kind"] == "user"), "namespace_id"].isna().all()
+    pd.testing.assert_frame_equal(after[~mine], rows[~mine])
+
+
+@pytest.mark.parametrize("writes", [1, 2, 5, 9, 14])
+def test_killed_on_the_way_and_run_again_it_completes(
+    pulled: PulledStore, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    person = pulled.person("noreply")
+    write, done = DirectoryStorage.write, list[str]()
+
+    def write_some(self: DirectoryStorage, key: str, content: bytes) -> None:
+        if len(done) == writes:
+            raise StoreError("killed")
+        done.append(key)
+        write(self, key, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DirectoryStorage, "write", write_some)
+        assert erase("--user", person.identity, "--yes").exit_code == 1
+    assert traces(pulled, person)
+
+    assert erase("--user", person.identity, "--yes").exit_code == 0
+    assert traces(pulled, person) == []
+
+
+def test_once_erased_nothing_is_left_to_erase(pulled: PulledStore) -> None:
+    person = pulled.person("plain")
+    erase("--user", person.identity, "--yes")
+    before = pulled.content()
+    result = erase("--user", person.identity, "--yes")
+    assert result.exit_code == 0
+    assert "Nothing is stored of this person" in result.output
+    assert pulled.content() == before
+
+
+def test_another_erasure_does_not_undo_the_first(pulled: PulledStore) -> None:
+    first, second = pulled.person("plain"), pulled.person("visitor")
+    erase("--user", first.identity, "--yes")
+    erase("--user", second.identity, "--yes")
+    pulled.pull()
+    assert traces(pulled, first) + traces(pulled, second) == []
+
+
+def test_pushes_of_the_person_are_gone_and_pushes_of_others_stay(pulled: PulledStore) -> None:
+    person = pulled.person("default address")
+    before = pulled.store.read_if_there(RAW_GITLAB_PUSHES, pulled.store.partitions(RAW_GITLAB_PUSHES, "lab"))
+    erase("--user", person.identity, "--yes")
+    after = pulled.store.read_if_there(RAW_GITLAB_PUSHES, pulled.store.partitions(RAW_GITLAB_PUSHES, "lab"))
+    assert person.account
+    assert set(before["push_id"]) - set(after["push_id"]) == set(
+        before.loc[before["gitlab_user_id"] == person.account.id, "push_id"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "Error: say whom: --user or --email"),
+        (
+            ["--user", "ada"],
+            "Error: --user is a Keycloak id, gitlab:<number>, or email:<hash> as in the table of events",
+        ),
+        (["--user", "ada@university.example"], "Error: --user is a Keycloak id"),
+        (["--user", "gitlab:ada"], "Error: --user is a Keycloak id"),
+        (["--user", "12"], "Error: --user is a Keycloak id"),
+        (["--email", "you@example.com"], "Error: an address given by --email is a tool's or many people's"),
+        (["--email", "ada"], "Error: an address given by --email is a tool's or many people's"),
+    ],
+)
+def test_what_names_nobody_is_refused_in_one_line(pulled: PulledStore, arguments: Sequence[str], line: str) -> None:
+    result = erase(*arguments, "--yes")
+    assert result.exit_code != 0
+    last = result.output.splitlines()[-1]
+    assert last.startswith(line)
+    assert "ada@university" not in last
+
+
+def test_a_stranger_leaves_the_store_as_it_is(pulled: PulledStore) -> None:
+    before = pulled.content()
+    result = erase("--email", "nobody@elsewhere.example", "--yes")
+    assert result.exit_code == 0
+    assert "Nothing is stored of this person" in result.output
+    assert pulled.content() == before
+
+
+def test_an_unknown_deployment_is_one_line(pulled: PulledStore) -> None:
+    result = CliRunner().invoke(renku_metrics, ["erase", "--deployment", "moon", "--user", "gitlab:1"])
+    assert (result.exit_code, result.output) == (
+        1,
+        f"Error: {pulled.deployments}: there is no deployment moon; there is lab\n",
+    )
+
+
+def test_erased_days_are_remembered_for_the_record_of_revisions(pulled: PulledStore) -> None:
+    from renku_metrics.assets.erased import erased_days
+
+    person = pulled.person("plain")
+    events = pulled.store.read(EVENTS, DAYS)
+    days = {dt.date.fromisoformat(day) for day in events.loc[events["user_id"] == person.identity, "event_day"]}
+    erase("--user", person.identity, "--yes")
+    assert days <= erased_days(pulled.store, "lab")
+    assert max(erased_days(pulled.store, "lab")) <= TODAY
