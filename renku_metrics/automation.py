@@ -85,7 +85,7 @@ def sensor() -> dg.AutomationConditionSensorDefinition:
     return dg.AutomationConditionSensorDefinition(
         "follow_changed_days",
         target=dg.AssetSelection.all(),
-        default_status=dg.DefaultSensorStatus.RUNNING if _in_production() else dg.DefaultSensorStatus.STOPPED,
+        default_status=sensor_status(),
         description="Counts again whatever a pull changed, of whatever age, and publishes it.",
     )
 
@@ -182,6 +182,10 @@ def _schedule(pull: PullSchedule, grid: Grid) -> dg.ScheduleDefinition:
 
 def _schedule_status() -> dg.DefaultScheduleStatus:
     return dg.DefaultScheduleStatus.RUNNING if _in_production() else dg.DefaultScheduleStatus.STOPPED
+
+
+def sensor_status() -> dg.DefaultSensorStatus:
+    return dg.DefaultSensorStatus.RUNNING if _in_production() else dg.DefaultSensorStatus.STOPPED
 
 
 def _in_production() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from renku_metrics.tables import PeriodKind
@@ -46,6 +46,17 @@ def days_between(first: dt.date, last: dt.date) -> Iterator[dt.date]:
     while day <= last:
         yield day
         day += ONE_DAY
+
+
+def ranges_of_days(days: Iterable[dt.date]) -> list[tuple[dt.date, dt.date]]:
+    """First and last day of each run of days without a break, sorted."""
+    ranges: list[tuple[dt.date, dt.date]] = []
+    for day in sorted(days):
+        if ranges and day - ranges[-1][1] == ONE_DAY:
+            ranges[-1] = (ranges[-1][0], day)
+        else:
+            ranges.append((day, day))
+    return ranges
 
 
 def now() -> dt.datetime:

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 
 from renku_metrics.metrics.definition import SourceKind
-from renku_metrics.periods import ONE_DAY, Period, Span, midnight
+from renku_metrics.periods import ONE_DAY, Period, Span, midnight, ranges_of_days
 
 # The order in which reasons are named.
 SOURCES: tuple[SourceKind, ...] = ("logins", "commits", "sessions")
@@ -60,7 +60,7 @@ def missing(period: Period, coverage: Coverage, now: dt.datetime) -> str:
         if spans is None:
             reasons.append(f"{source}:not configured")
         else:
-            gaps = _ranges([day for day in over if not covers(spans, day)])
+            gaps = ranges_of_days([day for day in over if not covers(spans, day)])
             reasons += [f"{source}:{first}..{last}" for first, last in gaps]
     if len(over) < len(period.days):
         reasons.append(NOT_OVER)
@@ -75,14 +75,3 @@ def to_json(spans: Iterable[Span]) -> list[list[str]]:
 def from_json(content: Iterable[Iterable[str]]) -> list[Span]:
     """The spans that ``to_json`` wrote."""
     return [Span(*(dt.datetime.fromisoformat(time) for time in pair)) for pair in content]
-
-
-def _ranges(days: list[dt.date]) -> list[tuple[dt.date, dt.date]]:
-    """First and last day of each run of days without a break."""
-    ranges: list[tuple[dt.date, dt.date]] = []
-    for day in days:
-        if ranges and day - ranges[-1][1] == ONE_DAY:
-            ranges[-1] = (ranges[-1][0], day)
-        else:
-            ranges.append((day, day))
-    return ranges
