@@ -27,8 +27,8 @@ def check(deployments: tuple[str, ...]) -> None:
     """Try everything that deployments need, and say what to do about what fails.
 
     Without a DEPLOYMENT every file of RENKU_METRICS_DEPLOYMENTS is tried. One line per thing: `ok`, `warning` (works,
-    but numbers will suffer) or `failed` (pulls will fail). Nothing is pulled; the store is only written to for a
-    moment. Exit code 1 when anything failed.
+    but numbers may suffer) or `failed` (a pull would fail, or lose what happens). Nothing is pulled; the store is
+    only written to for a moment. Exit code 1 when anything failed.
     """
     from renku_metrics.commands.check import check as check_everything
 
@@ -63,6 +63,18 @@ def erase(deployment: str, users: tuple[str, ...], emails: tuple[str, ...], conf
     from renku_metrics.commands.erase import erase as erase_person
 
     erase_person(deployment, users, emails, confirmed=confirmed)
+
+
+@renku_metrics.command()
+@click.argument("deployment")
+def plan(deployment: str) -> None:
+    """Say what the next pull of DEPLOYMENT's GitLab would cost in requests.
+
+    Nothing is pulled; a few lists are looked at.
+    """
+    from renku_metrics.commands.plan import plan as plan_pull
+
+    plan_pull(deployment)
 
 
 @renku_metrics.command()

@@ -184,19 +184,27 @@ def read_deployment(path: Path) -> Deployment:
     return deployment
 
 
-def read_deployments(folder: Path) -> dict[str, Deployment]:
-    """Every deployment of the folder by name, sorted.
+def deployment_files(folder: Path) -> list[Path]:
+    """The deployment files of the folder, sorted; those that begin with an underscore or a dot are left out.
 
-    Files that begin with an underscore or a dot are left out. Raises ConfigurationError with every fault of
-    every file, or when there is no file at all.
+    Raises ConfigurationError when there is none.
     """
     if not folder.is_dir():
         raise ConfigurationError(f"{folder}: there is no such folder; set RENKU_METRICS_DEPLOYMENTS")
+    found = [path for path in [*folder.glob("*.yaml"), *folder.glob("*.yml")] if not path.name.startswith(("_", "."))]
+    if not found:
+        raise ConfigurationError(f"{folder}: holds no deployment file; copy _template.yaml to <name>.yaml")
+    return sorted(found)
+
+
+def read_deployments(folder: Path) -> dict[str, Deployment]:
+    """Every deployment of the folder by name, sorted.
+
+    Raises ConfigurationError with every fault of every file, or when there is no file at all.
+    """
     found: dict[str, Deployment] = {}
     faults: list[str] = []
-    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-        if path.name.startswith(("_", ".")):
-            continue
+    for path in deployment_files(folder):
         try:
             deployment = read_deployment(path)
         except ConfigurationError as error:
@@ -207,8 +215,6 @@ def read_deployments(folder: Path) -> dict[str, Deployment]:
         found[deployment.name] = deployment
     if faults:
         raise ConfigurationError("\n".join(faults))
-    if not found:
-        raise ConfigurationError(f"{folder}: holds no deployment file; copy _template.yaml to <name>.yaml")
     return dict(sorted(found.items()))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from renku_metrics import partitions
-from renku_metrics.assets.pulls import PEOPLE
+from renku_metrics.assets.people import PEOPLE
 from renku_metrics.assets.resources import CentralStore
 from renku_metrics.periods import now, ranges_of_days
 from renku_metrics.store import freshness
@@ -32,14 +32,15 @@ def sensor(grid: partitions.Grid, default_status: dg.DefaultSensorStatus) -> dg.
             for first, last in ranges_of_days(known):
                 learned = max(days[day.isoformat()] for day in known if first <= day <= last)
                 yield dg.RunRequest(
-                    run_key=f"{deployment} {first} {last} {learned.isoformat()}",
+                    run_key=f"{deployment} {first} {last} {learned}",
                     tags={"deployment": deployment, **partitions.range_tags(deployment, first, last)},
                 )
 
     return count_days_of_relinked_people
 
 
-def relinked_days(store: Store, deployment: str) -> dict[str, dt.datetime]:
-    """The days not counted since it was learned who somebody in them is, and when that was."""
+def relinked_days(store: Store, deployment: str) -> dict[str, str]:
+    """The days not counted since it was learned who somebody in them is, and when that was, for comparison."""
     people = freshness.read(store, deployment, PEOPLE)
-    return {day: people[day].changed for day in freshness.stale(people, freshness.read(store, deployment, EVENTS.name))}
+    built = freshness.read(store, deployment, EVENTS.name)
+    return {day: people[day].version for day in freshness.stale(PEOPLE, people, built)}

@@ -131,6 +131,9 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
     return frame
 
 
+# The rules by which an event is linked to its user: that of logins and sessions, then those of commits.
+USER_LINKS = ("keycloak_id", "noreply", "gitlab_address", "keycloak_address", "push", "address_hash")
+
 DEPLOYMENT = Column("deployment", pa.string(), "Name of the RenkuLab deployment.", required=True)
 EVENT_DAY = Column("event_day", pa.string(), "Day in UTC, YYYY-MM-DD.", required=True)
 PULLED_AT = Column("pulled_at", TIMESTAMP, "When the row was first pulled.", required=True)
@@ -362,6 +365,16 @@ RAW_TABLES = (
 
 PeriodKind = Literal["week", "month"]
 
+_LINKED_BY = tuple(
+    Column(
+        f"linked_by_{rule}",
+        pa.int64(),
+        f"Active users whom the rule {rule} linked to an event; one whom several rules linked is in several.",
+        required=True,
+    )
+    for rule in USER_LINKS
+)
+
 
 def active_users_table(kind: PeriodKind) -> Table:
     """The table of the denominator: one row, or none where nothing is published for the period."""
@@ -376,6 +389,7 @@ def active_users_table(kind: PeriodKind) -> Table:
             Column(kind, pa.string(), f"First day of the {kind}, YYYY-MM-DD.", required=True),
             Column("users", pa.int64(), "Distinct active users.", required=True),
             Column("unlinked_users", pa.int64(), "Those known by the hash of an email alone.", required=True),
+            *_LINKED_BY,
             Column("definition", pa.string(), "Version of the definition.", required=True),
             Column("computed_at", TIMESTAMP, "When it was counted.", required=True),
         ),
@@ -449,12 +463,39 @@ REVISIONS = Table(
         Column("period", pa.string(), "2026-W47 or 2026-11.", required=True),
         Column("core_action", pa.string(), "Key of the core action.", required=True),
         Column("users_before", pa.int64(), "Users as published before.", required=True),
-        Column("users_after", pa.int64(), "Users as published now.", required=True),
+        Column("users_after", pa.int64(), "Users as published now; empty where no longer published."),
         Column("active_users_before", pa.int64(), "Active users as published before.", required=True),
-        Column("active_users_after", pa.int64(), "Active users as published now.", required=True),
+        Column("active_users_after", pa.int64(), "Active users as published now; empty where no longer published."),
         Column("definition_before", pa.string(), "Definitions as published before.", required=True),
-        Column("definition_after", pa.string(), "Definitions as published now.", required=True),
+        Column("definition_after", pa.string(), "Definitions as published now; empty where no longer published."),
         Column("changed_at", TIMESTAMP, "When the new number was published.", required=True),
-        Column("reason", pa.string(), "late events, new definition, or erasure.", required=True),
+        Column("reason", pa.string(), "late events, new definition, erasure, or no longer published.", required=True),
+    ),
+)
+
+COVERAGE = Table(
+    name="coverage",
+    folder="published",
+    description=(
+        "Of each published period: for how many of its days the pulls saw everything and it is counted, and how its "
+        "active users are known. One row per deployment and period."
+    ),
+    key=("deployment", "period"),
+    columns=(
+        DEPLOYMENT,
+        Column("period", pa.string(), "2026-W47 or 2026-11.", required=True),
+        Column("period_start", pa.date32(), "First day, inside.", required=True),
+        Column("period_end", pa.date32(), "Last day, inside.", required=True),
+        Column("days", pa.int64(), "Days of the period.", required=True),
+        *(
+            Column(
+                f"{source}_days",
+                pa.int64(),
+                f"Days of which all {source} are in the numbers; empty for a deployment without that source.",
+            )
+            for source in ("logins", "commits", "sessions")
+        ),
+        Column("active_users", pa.int64(), "As in weekly and monthly.", required=True),
+        *_LINKED_BY,
     ),
 )

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import orjson
+import pandas as pd
 
-from renku_metrics.assets.pulls import PEOPLE, SourceName, coverage_state, read_unreported
+from renku_metrics.assets.people import PEOPLE
+from renku_metrics.assets.pulls import SourceName, coverage_state, read_unreported
 from renku_metrics.deployments import Deployment
 from renku_metrics.metrics import coverage
 from renku_metrics.metrics.definition import SourceKind
 from renku_metrics.periods import Period, Span
 from renku_metrics.store import freshness
+from renku_metrics.store.freshness import Built
 from renku_metrics.store.store import Store
 from renku_metrics.tables import (
     EVENTS,
@@ -32,34 +36,65 @@ COMES_FROM: dict[SourceKind, tuple[SourceName, Table]] = {
 }
 
 
-def counted_coverage(
-    store: Store, deployment: Deployment, kind: PeriodKind, metrics: Sequence[Table]
-) -> coverage.Coverage:
+@dataclass(frozen=True)
+class Counted:
+    """The rows of each weekly or monthly table of one deployment, by its name, and how they were ``built``."""
+
+    rows: Mapping[str, pd.DataFrame]
+    built: Mapping[str, Mapping[str, Built]]
+
+
+def read_counts(store: Store, deployment: str, metrics: Sequence[Table]) -> Counted:
+    """Everything that was counted of the deployment; what is counted anew meanwhile passes for not built."""
+    before = {table.name: freshness.read(store, deployment, table.name) for table in metrics}
+    rows = {table.name: store.read_if_there(table, store.partitions(table, deployment)) for table in metrics}
+    after = {table.name: freshness.read(store, deployment, table.name) for table in metrics}
+    built = {
+        name: {time: state for time, state in known.items() if before[name].get(time) == state}
+        for name, known in after.items()
+    }
+    return Counted(rows, built)
+
+
+def counted_coverage(store: Store, deployment: Deployment, kind: PeriodKind, counted: Counted) -> coverage.Coverage:
     """The time of each kind of event that is in the weekly or monthly numbers; None where there is no such source."""
-    everywhere = _not_counted(store, deployment.name, kind, metrics)
-    events = freshness.read(store, deployment.name, EVENTS.name)
-    # Who an event belongs to concerns the commits: the users of the others stand in the raw rows.
-    relinked = freshness.stale(freshness.read(store, deployment.name, PEOPLE), events)
+    # In the order in which a pull writes them: whatever is covered has told by then which days it changed.
+    seen = {of: _seen(store, deployment, of) for of in COMES_FROM}
+    unreported = {of: read_unreported(store, deployment.name, source) for of, (source, _) in COMES_FROM.items()}
+    known = {
+        name: freshness.read(store, deployment.name, name)
+        for name in (*(table.name for _, table in COMES_FROM.values()), PEOPLE, EVENTS.name, USER_DAYS.name)
+    }
+    everywhere = freshness.stale(EVENTS.name, known[EVENTS.name], known[USER_DAYS.name])
+    everywhere |= _not_counted(kind, known[USER_DAYS.name], counted.built.values())
     found: dict[SourceKind, list[Span] | None] = {}
-    for of, (source, table) in COMES_FROM.items():
-        if getattr(deployment, source) is None:
+    for of, (_, table) in COMES_FROM.items():
+        spans = seen[of]
+        if spans is None:
             found[of] = None
             continue
-        pulled = freshness.stale(freshness.read(store, deployment.name, table.name), events)
+        open_days = everywhere | freshness.stale(table.name, known[table.name], known[EVENTS.name])
         # Of a pull that is under way, or was killed, nobody knows yet which days it changed.
-        pulled |= {place[1] for name, place in read_unreported(store, deployment.name, source) if name == table.name}
-        seen = coverage.from_json(orjson.loads(store.read_state(coverage_state(deployment.name, of)) or b"[]"))
-        open_days = everywhere | pulled | (relinked if of == "commits" else set())
-        found[of] = coverage.without(seen, {dt.date.fromisoformat(day) for day in open_days})
+        open_days |= {place[1] for name, place in unreported[of] if name == table.name}
+        if of == "commits":
+            # Whose events they are is open for commits alone: the raw rows of the others name their user.
+            open_days |= freshness.stale(PEOPLE, known[PEOPLE], known[EVENTS.name])
+        found[of] = coverage.without(spans, {dt.date.fromisoformat(day) for day in open_days})
     return found
 
 
-def _not_counted(store: Store, deployment: str, kind: PeriodKind, metrics: Sequence[Table]) -> set[str]:
-    """The days that have events of which the user days, or one of the metrics, do not know yet."""
-    days = freshness.read(store, deployment, USER_DAYS.name)
-    open_days = freshness.stale(freshness.read(store, deployment, EVENTS.name), days)
+def _seen(store: Store, deployment: Deployment, of: SourceKind) -> list[Span] | None:
+    source, _ = COMES_FROM[of]
+    if getattr(deployment, source) is None:
+        return None
+    return coverage.from_json(orjson.loads(store.read_state(coverage_state(deployment.name, of)) or b"[]"))
+
+
+def _not_counted(kind: PeriodKind, days: Mapping[str, Built], metrics: Iterable[Mapping[str, Built]]) -> set[str]:
+    """The days whose user days one of the metrics does not know yet."""
     periods = {Period.of(kind, dt.date.fromisoformat(day)) for day in days}
     inside = {period.start.isoformat(): [day.isoformat() for day in period.days] for period in periods}
-    for table in metrics:
-        open_days |= freshness.stale_periods(days, freshness.read(store, deployment, table.name), inside)
+    open_days: set[str] = set()
+    for built in metrics:
+        open_days |= freshness.stale_periods(days, built, inside)
     return open_days

@@ -1,23 +1,17 @@
 """The events and the user days: pure functions of the raw tables, per deployment and day."""
 
-import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 
 from renku_metrics import partitions
+from renku_metrics.assets.building import store_events, store_user_days
 from renku_metrics.assets.per_deployment import Materialized, each_deployment, materialized
 from renku_metrics.assets.resources import CentralStore
 from renku_metrics.assets.specifications import ONE_RUN, specification
 from renku_metrics.deployments import Deployment
-from renku_metrics.errors import RenkuMetricsError
-from renku_metrics.events.union import EventsBuilt, RawFrames, build_events
-from renku_metrics.events.user_days import user_days
-from renku_metrics.periods import now
-from renku_metrics.store import freshness
-from renku_metrics.store.store import Partition, Store
+from renku_metrics.events.union import EventsBuilt
 from renku_metrics.tables import (
     EVENTS,
     RAW_AMALTHEA_SESSIONS,
@@ -27,7 +21,6 @@ from renku_metrics.tables import (
     RAW_KEYCLOAK_LOGINS,
     RAW_KEYCLOAK_USERS,
     USER_DAYS,
-    Table,
 )
 
 GROUP = "events"
@@ -56,12 +49,10 @@ def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -
         store = central_store.open()
 
         def work(name: str, days: list[str]) -> Iterator[Materialized]:
-            for some in _batched(name, days):
-                begun = now()
-                built = build_events(read_raw(store, deployments[name], some))
-                written = store.write(EVENTS, built.events, some)
-                freshness.record_partitions(store, EVENTS, written, begun)
-                yield from materialized(store, EVENTS, written, {place: _facts(built, place[1]) for place in some})
+            for some in _batched(days):
+                built, written = store_events(store, deployments[name], some)
+                facts = {place: _facts(built.of_day(place[1])) for place in written}
+                yield from materialized(store, EVENTS, written, facts)
 
         yield from each_deployment(context, work)
 
@@ -76,13 +67,10 @@ def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -
         store = central_store.open()
 
         def work(name: str, days: list[str]) -> Iterator[Materialized]:
-            for some in _batched(name, days):
-                begun = now()
-                found = user_days(store.read(EVENTS, some))
+            for some in _batched(days):
+                found, written = store_user_days(store, deployments[name], some)
                 users = found.groupby("event_day")["user_id"].nunique()
-                facts = {place: {"users": int(users.get(place[1], 0))} for place in some}
-                written = store.write(USER_DAYS, found, some)
-                freshness.record_partitions(store, USER_DAYS, written, begun)
+                facts = {place: {"users": int(users.get(place[1], 0))} for place in written}
                 yield from materialized(store, USER_DAYS, written, facts)
 
         yield from each_deployment(context, work)
@@ -90,42 +78,13 @@ def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -
     return [events, user_days_asset]
 
 
-def read_raw(store: Store, deployment: Deployment, days: list[Partition]) -> RawFrames:
-    """The raw tables of some days of a deployment, with all its projects and users.
-
-    Days before the deployment's start are empty. Raises StoreError when a table that the deployment has a source
-    for was not pulled yet.
-    """
-
-    def read(table: Table, source: object, places: list[Partition]) -> pd.DataFrame:
-        return store.read(table, places) if source else table.frame()
-
-    whole: list[Partition] = [(deployment.name,)]
-    started = [place for place in days if dt.date.fromisoformat(place[1]) >= deployment.start]
-    return RawFrames(
-        deployment=deployment.name,
-        projects=read(RAW_GITLAB_PROJECTS, deployment.gitlab, whole),
-        gitlab_users=read(RAW_GITLAB_USERS, deployment.gitlab, whole),
-        keycloak_users=read(RAW_KEYCLOAK_USERS, deployment.keycloak, whole),
-        commits=read(RAW_GITLAB_COMMITS, deployment.gitlab, started),
-        logins=read(RAW_KEYCLOAK_LOGINS, deployment.keycloak, started),
-        sessions=read(RAW_AMALTHEA_SESSIONS, deployment.amalthea, started),
-    )
-
-
-def _batched(name: str, days: list[str]) -> Iterator[list[Partition]]:
+def _batched(days: list[str]) -> Iterator[list[str]]:
     for start in range(0, len(days), DAYS_AT_ONCE):
-        yield [(name, day) for day in days[start : start + DAYS_AT_ONCE]]
+        yield days[start : start + DAYS_AT_ONCE]
 
 
-def _facts(built: EventsBuilt, day: str) -> dict[str, Any]:
-    """What became of the day's raw rows: events by type, and how many were dropped or linked by each rule.
-
-    Raises RenkuMetricsError when a row is neither an event nor dropped for a reason.
-    """
-    of_day = built.of_day(day)
-    if not of_day.conserved:
-        raise RenkuMetricsError(f"events of {day}: {of_day.rows} raw rows became neither events nor dropped rows")
+def _facts(of_day: EventsBuilt) -> dict[str, Any]:
+    """What became of a day's raw rows: events by type, and how many were dropped or linked by each rule."""
     return {
         **{str(event_type): int(count) for event_type, count in of_day.events["event_type"].value_counts().items()},
         "raw_rows": of_day.rows,

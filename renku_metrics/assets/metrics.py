@@ -1,7 +1,6 @@
 """Active users and core actions, weekly and monthly, counted from the user days."""
 
-import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,6 +8,7 @@ import dagster as dg
 import pandas as pd
 
 from renku_metrics import partitions
+from renku_metrics.assets.building import Count, store_counts
 from renku_metrics.assets.per_deployment import Materialized, each_deployment, materialized
 from renku_metrics.assets.resources import CentralStore
 from renku_metrics.assets.specifications import ONE_RUN, specification
@@ -16,15 +16,12 @@ from renku_metrics.deployments import Deployment
 from renku_metrics.metrics.counting import count_active_users, count_core_action
 from renku_metrics.metrics.definition import CoreAction
 from renku_metrics.metrics.dictionary import ACTIVE_USERS
-from renku_metrics.periods import Period, now
-from renku_metrics.store import freshness
-from renku_metrics.store.store import Partition, Store
+from renku_metrics.periods import now
+from renku_metrics.store.store import Partition
 from renku_metrics.tables import USER_DAYS, PeriodKind, Table
 
 GROUP = "metrics"
 KINDS: tuple[PeriodKind, ...] = ("week", "month")
-# Counts the user days of some periods of a deployment, at a time: one row per period.
-Count = Callable[[pd.DataFrame, str, Sequence[Period], dt.datetime], pd.DataFrame]
 Results = Iterator[dg.MaterializeResult[None]]
 
 
@@ -59,18 +56,7 @@ def _metric_asset(
         store = central_store.open()
 
         def work(name: str, starts: list[str]) -> Iterator[Materialized]:
-            counted_at = now()
-            periods = [Period(dt.date.fromisoformat(start), kind) for start in starts]
-            # Nothing is published for a period that begins before the deployment does.
-            counted = [period for period in periods if period.start >= deployments[name].start]
-            over = set(grid.days(counted_at))
-            needed = sorted({day.isoformat() for period in counted for day in period.days} & over)
-            found = store.read(USER_DAYS, [(name, day) for day in needed])
-            places: list[Partition] = [(name, start) for start in starts]
-            numbers = count(found, name, counted, counted_at) if counted else table.frame()
-            rows = _keep_unchanged(store, table, places, numbers)
-            written = store.write(table, rows, places)
-            freshness.record_partitions(store, table, written, counted_at)
+            rows, written = store_counts(store, deployments[name], kind, table, count, starts, now())
             yield from materialized(store, table, written, _facts(rows, kind))
 
         yield from each_deployment(context, work)
@@ -78,16 +64,9 @@ def _metric_asset(
     return metric
 
 
-def _keep_unchanged(store: Store, table: Table, places: list[Partition], counted: pd.DataFrame) -> pd.DataFrame:
-    """The counted rows; where the count is what it was, the stored row with the time it was first counted."""
-    numbers = [column.name for column in table.columns if column.name != "computed_at"]
-    before = store.read_if_there(table, places)
-    known = counted.merge(before, on=numbers, how="left", suffixes=("", "_before"))
-    return counted.assign(computed_at=known["computed_at_before"].fillna(known["computed_at"]).to_numpy())
-
-
 def _facts(rows: pd.DataFrame, kind: PeriodKind) -> dict[Partition, dict[str, Any]]:
-    numbers = [name for name in ("users", "unlinked_users") if name in rows.columns]
+    """The numbers of each partition: users, and by which rules they are linked."""
+    numbers = [name for name in rows.columns if pd.api.types.is_integer_dtype(rows[name])]
     return {
         (row["deployment"], row[kind]): {name: int(row[name]) for name in numbers}
         for row in rows.to_dict(orient="records")

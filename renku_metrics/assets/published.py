@@ -2,13 +2,14 @@
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 import orjson
 import pandas as pd
 
 from renku_metrics.assets import checks
-from renku_metrics.assets.completeness import counted_coverage
+from renku_metrics.assets.completeness import counted_coverage, read_counts
 from renku_metrics.assets.erased import erased_days
 from renku_metrics.assets.metrics import KINDS, metric_tables
 from renku_metrics.assets.resources import CentralStore
@@ -19,12 +20,23 @@ from renku_metrics.metrics.definition import CoreAction
 from renku_metrics.metrics.definitions_document import definitions
 from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.metrics.published_readme import published_readme
-from renku_metrics.metrics.publishing import publish, revise
+from renku_metrics.metrics.publishing import cover, in_effect, publish, revise
 from renku_metrics.periods import now
 from renku_metrics.store.store import WHOLE, Store
-from renku_metrics.tables import REVISIONS, PeriodKind, Table, published_table
+from renku_metrics.tables import COVERAGE, REVISIONS, PeriodKind, published_table
 
 NAME = "published"
+# When the last publication came to its end.
+FINISHED = "published/finished.txt"
+NEVER = b"1970-01-01T00:00:00+00:00"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The ``rows`` to publish by week or month, and their ``coverage`` as in COVERAGE."""
+
+    rows: pd.DataFrame
+    coverage: pd.DataFrame
 
 
 def published_asset(deployments: Mapping[str, Deployment], core_actions: Sequence[CoreAction]) -> dg.AssetsDefinition:
@@ -46,21 +58,24 @@ def published_asset(deployments: Mapping[str, Deployment], core_actions: Sequenc
     )
     def published(central_store: CentralStore) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
         store = central_store.open()
-        at = now()
-        rows = {kind: published_rows(store, kind, deployments, core_actions, at) for kind in KINDS}
-        findings = [
-            *(check.of(rows) for check in CHECKS),
-            checks.nothing_personal(store, deployments, at.date()),
-            checks.event_keys_are_unique(store, deployments, at.date()),
-        ]
-        for finding in findings:
-            yield checks.result(finding)
-        if failed := [finding.name for finding in findings if finding.blocking and not finding.passed]:
-            raise dg.Failure(
-                f"nothing was published, since {', '.join(failed)} failed: see the checks of this asset",
-                allow_retries=False,
-            )
-        revisions = write_published(store, rows, core_actions, at)
+        # Of two at once, the one that counted earlier could write later.
+        with store.storage.alone("state/locks/published"):
+            at = now()
+            numbers = {kind: read_numbers(store, kind, deployments, core_actions, at) for kind in KINDS}
+            rows = {kind: known.rows for kind, known in numbers.items()}
+            findings = [
+                *(check.of(rows) for check in CHECKS),
+                checks.nothing_personal(store, deployments, at.date()),
+                checks.event_keys_are_unique(store, deployments, at.date()),
+            ]
+            for finding in findings:
+                yield checks.result(finding)
+            if failed := [finding.name for finding in findings if finding.blocking and not finding.passed]:
+                raise dg.Failure(
+                    f"nothing was published, since {', '.join(failed)} failed: see the checks of this asset",
+                    allow_retries=False,
+                )
+            revisions = write_published(store, numbers, core_actions, at)
         yield dg.MaterializeResult(
             metadata={
                 "dagster/row_count": sum(len(frame) for frame in rows.values()),
@@ -73,41 +88,54 @@ def published_asset(deployments: Mapping[str, Deployment], core_actions: Sequenc
     return published
 
 
-def published_rows(
+def read_numbers(
     store: Store,
     kind: PeriodKind,
     deployments: Mapping[str, Deployment],
     core_actions: Sequence[CoreAction],
     at: dt.datetime,
-) -> pd.DataFrame:
-    """The rows to publish by week or month, from everything that was counted."""
+) -> Numbers:
+    """What is to be published by week or month, from everything that was counted."""
     tables = metric_tables(kind, core_actions)
-    covered = {name: counted_coverage(store, known, kind, tables) for name, known in deployments.items()}
-    counts = {action.key: _everything(store, action.table(kind), deployments) for action in core_actions}
-    return publish(kind, _everything(store, ACTIVE_USERS.table(kind), deployments), counts, covered, at)
+    counted = {name: read_counts(store, name, tables) for name in deployments}
+    covered = {name: counted_coverage(store, known, kind, counted[name]) for name, known in deployments.items()}
+    everything = {
+        table.name: pd.concat(
+            [_since(known, kind, counted[name].rows[table.name]) for name, known in deployments.items()],
+            ignore_index=True,
+        )
+        for table in tables
+    }
+    active_users = everything[ACTIVE_USERS.table(kind).name]
+    counts = {action.key: everything[action.table(kind).name] for action in core_actions}
+    return Numbers(publish(kind, active_users, counts, covered, at), cover(kind, active_users, covered))
 
 
 def write_published(
-    store: Store, rows: Mapping[PeriodKind, pd.DataFrame], core_actions: Sequence[CoreAction], at: dt.datetime
+    store: Store, numbers: Mapping[PeriodKind, Numbers], core_actions: Sequence[CoreAction], at: dt.datetime
 ) -> int:
     """Writes everything below ``published/``; returns how many revisions there are by now."""
-    deployments = {name for frame in rows.values() for name in frame["deployment"]}
-    erased = {name: erased_days(store, name) for name in deployments}
-    revised = [
-        revise(store.read_if_there(published_table(kind), [WHOLE]), frame, erased, at) for kind, frame in rows.items()
-    ]
+    before = {kind: store.read_if_there(published_table(kind), [WHOLE]) for kind in numbers}
+    finished = dt.datetime.fromisoformat((store.read_state(FINISHED) or NEVER).decode())
+    recorded = in_effect(store.read_if_there(REVISIONS, [WHOLE]), pd.concat(before.values()), finished)
+    erased = {name: erased_days(store, name) for frame in before.values() for name in frame["deployment"].unique()}
+    revised = [revise(before[kind], known.rows, erased, at) for kind, known in numbers.items()]
     # Revisions first: a number that was replaced must never lack its record.
-    revisions = REVISIONS.conform(pd.concat([store.read_if_there(REVISIONS, [WHOLE]), *revised], ignore_index=True))
+    revisions = REVISIONS.conform(pd.concat([recorded, *revised], ignore_index=True))
     store.write(REVISIONS, revisions, [WHOLE])
-    for kind, frame in rows.items():
-        store.write(published_table(kind), frame, [WHOLE])
-        store.storage.write(f"published/{kind}ly.csv", frame.to_csv(index=False).encode())
+    for kind, known in numbers.items():
+        store.write(published_table(kind), known.rows, [WHOLE])
+        store.storage.write(f"published/{kind}ly.csv", known.rows.to_csv(index=False).encode())
+    coverage = COVERAGE.conform(pd.concat([known.coverage for known in numbers.values()], ignore_index=True))
+    store.write(COVERAGE, coverage, [WHOLE])
+    store.storage.write("published/coverage.csv", coverage.to_csv(index=False).encode())
     document = orjson.dumps(definitions(core_actions), option=orjson.OPT_INDENT_2)
     store.storage.write("published/definitions.json", document)
     store.storage.write("published/README.md", published_readme(core_actions).encode())
+    store.write_state(FINISHED, at.isoformat().encode())
     return len(revisions)
 
 
-def _everything(store: Store, table: Table, deployments: Mapping[str, Deployment]) -> pd.DataFrame:
-    places = [place for name in deployments for place in store.partitions(table, name)]
-    return store.read_if_there(table, places)
+def _since(deployment: Deployment, kind: PeriodKind, counted: pd.DataFrame) -> pd.DataFrame:
+    # Periods that were counted before the start was moved beyond them.
+    return counted[counted[kind] >= deployment.start.isoformat()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -12,14 +12,13 @@ from urllib.parse import urlsplit
 import orjson
 import pandas as pd
 
-from renku_metrics import environment
+from renku_metrics.assets.erased import erased_people, state_without_erased, without_erased
+from renku_metrics.assets.hash_key import hash_key_of
+from renku_metrics.assets.people import relinking
 from renku_metrics.deployments import Deployment
-from renku_metrics.errors import ConfigurationError
-from renku_metrics.events.links import Identities
-from renku_metrics.events.relinked import relinked_users
 from renku_metrics.metrics import coverage
 from renku_metrics.object_storage import open_storage
-from renku_metrics.periods import Span, midnight, now
+from renku_metrics.periods import Span, midnight
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.amalthea import FilesRead, pull_sessions
 from renku_metrics.sources.gitlab import pull_projects, pull_users
@@ -28,7 +27,7 @@ from renku_metrics.sources.gitlab_history import History, HistoryBatch
 from renku_metrics.sources.gitlab_state import GitLabState
 from renku_metrics.sources.keycloak import KeycloakSource, LoginsState
 from renku_metrics.store import freshness
-from renku_metrics.store.store import Partition, Store, partitions_of
+from renku_metrics.store.store import Partition, Store, Stored, partitions_of
 from renku_metrics.tables import (
     BY_DAY,
     RAW_AMALTHEA_SESSIONS,
@@ -38,8 +37,6 @@ from renku_metrics.tables import (
     RAW_GITLAB_USERS,
     RAW_KEYCLOAK_LOGINS,
     RAW_KEYCLOAK_USERS,
-    RAW_TABLES,
-    USER_DAYS,
     Table,
 )
 
@@ -48,8 +45,6 @@ SourceName = Literal["gitlab", "keycloak", "amalthea"]
 
 
 SESSION_FACTS = ("files_read", "lines", "unreadable_lines", "without_session", "without_user")
-# The name under which freshness keeps the days that users learned since have events in.
-PEOPLE = "people"
 # A table and one of its partitions.
 Place = tuple[str, Partition]
 
@@ -73,17 +68,23 @@ class Pull:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Holds the deployment's source: of two pulls at once, one would undo what the other stored."""
-        with self.store.storage.alone(f"state/locks/{self.deployment.name}-{self._source}"):
+        with self.store.storage.alone(lock(self.deployment.name, self._source)):
             self._unreported = read_unreported(self.store, self.deployment.name, self._source)
-            self._note_leftover()
             yield
 
     def unreported(self, table: Table) -> list[Partition]:
         """The partitions of the table that changed since Dagster was last told."""
         return sorted(partition for name, partition in self._unreported if name == table.name)
 
+    def standing(self, table: Table, places: Sequence[Partition]) -> dict[Partition, Stored]:
+        """The partitions as they stand in the store; whatever is built of other versions is stale from here on."""
+        stored = self.store.ensure(table, places)
+        if table.partitioned_by == BY_DAY:
+            freshness.record_partitions(self.store, table, stored, {})
+        return stored
+
     def reported(self, places: Iterable[Place]) -> None:
-        """Dagster knows of these partitions now. To be called while this pull is alone."""
+        """Dagster knows of these partitions, as they are standing, now. To be called while this pull is alone."""
         left = self._unreported - set(places)
         if left != self._unreported:
             self._write_unreported(left)
@@ -129,7 +130,8 @@ class Pull:
                 (RAW_GITLAB_COMMITS, batch.commits),
             )
             # Heads move only after the commits they stand for are safely in the table.
-            self._remember(batch.state.to_json())
+            erased = erased_people(self.store, self.deployment.name)
+            self._remember(state_without_erased(erased, batch.state).to_json())
         summary = history.summary
         self.facts = {
             "projects_listed": summary.listed,
@@ -148,7 +150,8 @@ class Pull:
 
     def _count_missed(self, batch: HistoryBatch) -> int:
         """How many commits of projects in which nothing could be new are not in the store."""
-        found = batch.commits[batch.commits["project_id"].isin(batch.settled)]
+        settled = batch.commits[batch.commits["project_id"].isin(batch.settled)]
+        found = without_erased(self.store, self.deployment.name, RAW_GITLAB_COMMITS, settled)
         places = sorted(partitions_of(RAW_GITLAB_COMMITS, found))
         stored = self.store.read_if_there(RAW_GITLAB_COMMITS, places)
         known = pd.MultiIndex.from_frame(stored[["project_id", "sha"]])
@@ -183,33 +186,15 @@ class Pull:
                     self.say(f"{self.deployment.name}: amalthea: {note}")
             self.facts = dict(seen)
 
-    def _note_leftover(self) -> None:
-        # A pull that was killed may have stored a day and not noted that it changed.
-        for table in RAW_TABLES:
-            if table.partitioned_by == BY_DAY and (places := self.unreported(table)):
-                freshness.record_partitions(self.store, table, self.store.ensure(table, places), now())
-
     def _merge_users(self, table: Table, rows: pd.DataFrame) -> None:
-        """Merges users, and remembers the days that have events of somebody who is now known as another."""
-        before = self._identities()
-        self._merge((table, rows))
-        relinked = relinked_users(before, self._identities())
-        places = self.store.partitions(USER_DAYS, self.deployment.name) if relinked else []
-        days = self.store.read_if_there(USER_DAYS, places)
-        affected = days.loc[days["user_id"].isin(relinked), "event_day"].unique()
-        freshness.record(
-            self.store, self.deployment.name, PEOPLE, dict.fromkeys(affected, self.now.isoformat()), self.now
-        )
+        with relinking(self.store, self.deployment.name, table, self._commits_changed):
+            self._merge((table, rows))
+
+    def _commits_changed(self, days: set[str]) -> None:
         # Reported like a change of the commits themselves, so that these days are counted again.
-        commits = {(RAW_GITLAB_COMMITS.name, (self.deployment.name, day)) for day in affected}
+        commits = {(RAW_GITLAB_COMMITS.name, (self.deployment.name, day)) for day in days}
         if not commits <= self._unreported:
             self._write_unreported(self._unreported | commits)
-
-    def _identities(self) -> Identities:
-        whole: list[Partition] = [(self.deployment.name,)]
-        return Identities(
-            self.store.read_if_there(RAW_GITLAB_USERS, whole), self.store.read_if_there(RAW_KEYCLOAK_USERS, whole)
-        )
 
     def _merge(self, *pulled: tuple[Table, pd.DataFrame]) -> None:
         touched = {(table.name, place) for table, rows in pulled for place in partitions_of(table, rows)}
@@ -218,42 +203,43 @@ class Pull:
             self._write_unreported(before | touched)
         changed: set[Place] = set()
         for table, rows in pulled:
-            merged = {place: stored for place, stored in self.store.merge(table, rows).items() if stored.changed}
-            changed |= {(table.name, place) for place in merged}
-            if table.partitioned_by == BY_DAY:
-                freshness.record_partitions(self.store, table, merged, now())
+            kept = without_erased(self.store, self.deployment.name, table, rows)
+            merged = self.store.merge(table, kept)
+            changed |= {(table.name, place) for place, stored in merged.items() if stored.changed}
         if self._unreported != before | changed:
             self._write_unreported(before | changed)
 
     def _addresses(self) -> AddressBook:
-        book = AddressBook(environment.hash_key(), noreply_hosts(self.deployment))
-        # Hashes of another key would link to nobody; so the store knows the key it was begun with.
-        fingerprint = book.keyed_hash("renku-metrics").encode()
-        known = self.store.read_state("hash_key_fingerprint")
-        if known is None:
-            self.store.write_state("hash_key_fingerprint", fingerprint)
-        elif known != fingerprint:
-            raise ConfigurationError(
-                f"RENKU_METRICS_HASH_KEY is not the key that the store {self.store.storage.address()} was begun with"
-            )
-        return book
+        return AddressBook(hash_key_of(self.store), noreply_hosts(self.deployment))
 
     def _cover(self, kind: str, seen: list[Span]) -> None:
         name = coverage_state(self.deployment.name, kind)
         spans = coverage.from_json(orjson.loads(self.store.read_state(name) or b"[]"))
+        # What was before the start is left out, and would not come again if the start were moved there.
+        start = midnight(self.deployment.start)
         for span in seen:
-            spans = coverage.add(spans, span)
+            spans = coverage.add(spans, Span(max(span.start, start), span.end))
         self.store.write_state(name, orjson.dumps(coverage.to_json(spans)))
 
     def _remembered(self) -> bytes | None:
-        return self.store.read_state(f"{self._source}/deployment={self.deployment.name}/state.json")
+        return self.store.read_state(source_state(self.deployment.name, self._source))
 
     def _remember(self, content: bytes) -> None:
-        self.store.write_state(f"{self._source}/deployment={self.deployment.name}/state.json", content)
+        self.store.write_state(source_state(self.deployment.name, self._source), content)
 
     def _write_unreported(self, places: set[Place]) -> None:
         self.store.write_state(_unreported(self.deployment.name, self._source), orjson.dumps(sorted(places)))
         self._unreported = places
+
+
+def lock(deployment: str, source: SourceName) -> str:
+    """The name that a pull of the source holds alone."""
+    return f"state/locks/{deployment}-{source}"
+
+
+def source_state(deployment: str, source: SourceName) -> str:
+    """Where the store remembers up to where the source was pulled."""
+    return f"{source}/deployment={deployment}/state.json"
 
 
 def read_unreported(store: Store, deployment: str, source: SourceName) -> set[Place]:

@@ -11,8 +11,9 @@ from typing import Any
 import dagster as dg
 
 from renku_metrics import partitions
+from renku_metrics.assets.people import PEOPLE
 from renku_metrics.assets.per_deployment import Materialized, each_deployment, materialized
-from renku_metrics.assets.pulls import PEOPLE, Place, Pull, SourceName
+from renku_metrics.assets.pulls import Place, Pull, SourceName
 from renku_metrics.assets.resources import CentralStore
 from renku_metrics.assets.specifications import ONE_RUN, specification
 from renku_metrics.deployments import Deployment
@@ -114,7 +115,7 @@ def _standing(
     pull: Pull, table: Table, places: Sequence[Partition], facts: Mapping[Partition, dict[str, Any]]
 ) -> Iterator[Materialized]:
     """The partitions as they stand in the store, known to Dagster afterwards."""
-    stored = pull.store.ensure(table, places)
+    stored = pull.standing(table, places)
     if table is RAW_GITLAB_COMMITS:
         # Whose commits they are is part of what events are made from.
         relinked = freshness.read(pull.store, pull.deployment.name, PEOPLE) if places else {}

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pandas as pd
 
-KEYCLOAK_ID = "keycloak_id"
-# The rules that link a commit to a user, in their order: the first that holds decides.
-COMMIT_RULES = ("noreply", "gitlab_address", "keycloak_address", "push", "address_hash")
+from renku_metrics.tables import USER_LINKS
+
+# The rule of logins and sessions; then those that link a commit, in their order: the first that holds decides.
+KEYCLOAK_ID, *COMMIT_RULES = USER_LINKS
 
 
 class Identities:
@@ -26,6 +27,7 @@ class Identities:
         self.bots = frozenset(gitlab_users.loc[gitlab_users["bot"].astype(bool), "gitlab_user_id"])
         self.gitlab_ids = frozenset(gitlab_users["gitlab_user_id"])
         self.addresses = frozenset(in_gitlab["address"]) | frozenset(in_keycloak["address"])
+        self.bot_addresses = frozenset(self._gitlab_addresses[self._gitlab_addresses.isin(self.bots)].index)
         users = gitlab_users.set_index("gitlab_user_id")["keycloak_id"].astype(object)
         by_address = _keycloak_users_by_address(self._gitlab_addresses, in_keycloak)
         self._users = users.fillna(by_address.reindex(users.index)).dropna()

@@ -10,6 +10,7 @@ import pandas as pd
 from renku_metrics.metrics.definition import CoreAction
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.periods import Period
+from renku_metrics.tables import USER_LINKS
 
 UNLINKED = "email:"
 
@@ -23,7 +24,9 @@ def count_active_users(
     """One row per period, in the columns of ``ACTIVE_USERS.table(kind)``; a period with nobody has a zero."""
     users = _users(user_days, deployment, ACTIVE_USERS.event_types, periods)
     unlinked = users[users["user_id"].str.startswith(UNLINKED)]
-    counts = {"users": _by_period(users, periods), "unlinked_users": _by_period(unlinked, periods)}
+    links = _users(user_days, deployment, ACTIVE_USERS.event_types, periods, ["user_link"])
+    linked = {f"linked_by_{rule}": _by_period(links[links["user_link"] == rule], periods) for rule in USER_LINKS}
+    counts = {"users": _by_period(users, periods), "unlinked_users": _by_period(unlinked, periods), **linked}
     kind = periods[0].kind
     return ACTIVE_USERS.table(kind).conform(_rows(deployment, periods, counts, ACTIVE_USERS.version, computed_at))
 
@@ -36,17 +39,6 @@ def count_core_action(
     counts = {"users": _by_period(users, periods)}
     kind = periods[0].kind
     return action.table(kind).conform(_rows(deployment, periods, counts, action.version, computed_at))
-
-
-def count_links(user_days: pd.DataFrame, deployment: str, periods: Sequence[Period]) -> pd.DataFrame:
-    """How many active users of each period each rule linked: ``period``, ``user_link``, ``users``.
-
-    A user whom several rules linked counts for each of them.
-    """
-    users = _users(user_days, deployment, ACTIVE_USERS.event_types, periods, ["user_link"])
-    counts = users.groupby(["period", "user_link"]).size().rename("users").reset_index()
-    labels = {period.start.isoformat(): period.label for period in periods}
-    return counts.assign(period=counts["period"].map(labels))
 
 
 def by_group(

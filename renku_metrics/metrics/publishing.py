@@ -7,14 +7,17 @@ from collections.abc import Collection, Mapping
 
 import pandas as pd
 
-from renku_metrics.metrics.coverage import NOT_OVER, Coverage, missing
+from renku_metrics.metrics.coverage import NOT_OVER, SOURCES, Coverage, covers, missing
 from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.periods import Period
-from renku_metrics.tables import REVISIONS, PeriodKind, published_table
+from renku_metrics.tables import COVERAGE, REVISIONS, PeriodKind, published_table
 
 LATE_EVENTS = "late events"
 NEW_DEFINITION = "new definition"
 ERASURE = "erasure"
+GONE = "no longer published"
+KEY = ["deployment", "period", "core_action"]
+NUMBERS = ["users", "active_users", "definition"]
 
 
 def publish(
@@ -63,20 +66,36 @@ def publish(
     return table.conform(published)
 
 
+def cover(kind: PeriodKind, active_users: pd.DataFrame, coverage: Mapping[str, Coverage]) -> pd.DataFrame:
+    """A frame of COVERAGE, with a row for each row of ``active_users``; arguments as those of ``publish``."""
+    rows = []
+    for counted in active_users.to_dict(orient="records"):
+        period = Period.of(kind, dt.date.fromisoformat(counted[kind]))
+        known = coverage[counted["deployment"]]
+        spans = {f"{source}_days": known.get(source) for source in SOURCES}
+        days = {name: None if of is None else sum(covers(of, day) for day in period.days) for name, of in spans.items()}
+        of_period = {
+            "period": period.label,
+            "period_start": period.start,
+            "period_end": period.end,
+            "days": len(period.days),
+            "active_users": counted["users"],
+        }
+        rows.append({str(name): value for name, value in counted.items()} | of_period | days)
+    return COVERAGE.conform(COVERAGE.frame(rows))
+
+
 def revise(
     before: pd.DataFrame, after: pd.DataFrame, erased: Mapping[str, Collection[dt.date]], now: dt.datetime
 ) -> pd.DataFrame:
     """A frame of REVISIONS: the rows of ``before`` that ``after`` says otherwise, both frames of one published table.
 
     ``erased`` are the days of each deployment on which somebody's data was erased. The growth of a period that was
-    not over when it was published is no revision.
+    not over when it was published is no revision. That a row is no longer there is one; that it is back is none.
     """
-    key = ["deployment", "period", "core_action"]
-    both = before.merge(after, on=key, suffixes=("_before", "_after"))
+    both = before.merge(after, on=KEY, suffixes=("_before", "_after"), how="left")
     running = both["missing_before"].str.contains(NOT_OVER)
-    changed = pd.Series(data=False, index=both.index)
-    for column in ("users", "active_users", "definition"):
-        changed |= (both[f"{column}_before"] != both[f"{column}_after"]).astype(bool)
+    changed = _differ(both, "_before", "_after")
     revised = both[changed & ~running]
     reasons = [_reason(row, erased.get(row["deployment"], ())) for _, row in revised.iterrows()]
     return REVISIONS.conform(
@@ -86,7 +105,30 @@ def revise(
     )
 
 
+def in_effect(revisions: pd.DataFrame, published: pd.DataFrame, finished: dt.datetime) -> pd.DataFrame:
+    """The revisions less those of a publication that was killed before it wrote the numbers they tell of.
+
+    ``published`` holds the rows as they stand; ``finished`` is the time of the last publication that came to its end.
+    """
+    now = revisions[[*KEY, "changed_at"]].merge(published, on=KEY, how="left").set_axis(revisions.index)
+    told = pd.concat([revisions, now[NUMBERS]], axis="columns")
+    untold = told.rename(columns={name: f"{name}_now" for name in NUMBERS}).pipe(_differ, "_after", "_now")
+    return revisions[~(untold & (revisions["changed_at"] > finished))]
+
+
+def _differ(rows: pd.DataFrame, one: str, other: str) -> pd.Series:
+    """Whether a row has other numbers in the columns with the suffix ``one`` than in those with the other."""
+    differ = pd.Series(data=False, index=rows.index)
+    for name in NUMBERS:
+        left, right = rows[f"{name}{one}"], rows[f"{name}{other}"]
+        differ |= left.isna() != right.isna()
+        differ |= left.ne(right).fillna(value=False).astype(bool) & left.notna() & right.notna()
+    return differ
+
+
 def _reason(row: pd.Series, erased: Collection[dt.date]) -> str:
+    if pd.isna(row["definition_after"]):
+        return GONE
     if row["definition_before"] != row["definition_after"]:
         return NEW_DEFINITION
     fell = row["users_after"] < row["users_before"] or row["active_users_after"] < row["active_users_before"]

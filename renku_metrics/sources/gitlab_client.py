@@ -64,6 +64,14 @@ class GitLabClient:
         """The JSON at a path below /api/v4. Raises RefusedError for any 4xx but a refused token."""
         return self._ask(path, query or {})[0]
 
+    def count(self, path: str) -> int | None:
+        """How many items the list at a path has; None when GitLab does not say, as of more than 10,000.
+
+        Raises RefusedError like ``get``.
+        """
+        total = self._response(path, {"per_page": 1}).headers.get("X-Total", "")
+        return int(total) if total.isdecimal() else None
+
     def pages(self, path: str, query: Query) -> Iterator[list[Json]]:
         """The pages of a list, each with up to 100 items.
 
@@ -81,6 +89,10 @@ class GitLabClient:
                 raise NoAnswerError(self.where, f"/api/v4{path} gave a page again as the next one")
 
     def _ask(self, path: str, query: Query) -> tuple[Any, dict[str, str] | None]:
+        response = self._response(path, query)
+        return content_of(response), _next_page(response)
+
+    def _response(self, path: str, query: Query) -> requests.Response:
         try:
             response = self._client().http_request(
                 "get", path, query_data=dict(query), obey_rate_limit=False, retry_transient_errors=False
@@ -91,7 +103,7 @@ class GitLabClient:
             if error.response_code == 403 and "insufficient_scope" in str(error.response_body):
                 raise SourceError(self._token_refused(error)) from None
             raise RefusedError(error.response_code or 0) from None
-        return content_of(response), _next_page(response)
+        return response
 
     def _client(self) -> gitlab.Gitlab:
         client: gitlab.Gitlab | None = getattr(self._of_thread, "client", None)

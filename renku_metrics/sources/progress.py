@@ -35,12 +35,13 @@ class Progress:
         rate = f", {requests / seconds:.0f} requests/s" if seconds >= 1 else ""
         left = ""
         if total is not None and 0 < done < total:
-            left = f", about {_duration(seconds * (total - done) / done)} left"
+            left = f", about {duration(seconds * (total - done) / done)} left"
         projects = f"{done} projects so far" if total is None else f"{done} of {total} projects"
         return f"{projects}, {commits} new commits, {requests} requests{rate}{left}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Such as 3 h 20 min, 5 min 12 s or 40 s."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

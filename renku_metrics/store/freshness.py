@@ -1,14 +1,13 @@
-"""When each partition of a table was last built, and when its content last changed.
+"""What each partition of a table was built of: a number is as fresh as what it was counted from.
 
-A number is as fresh as what it was counted from: a raw day that changed after its events were built is not in any
-number yet, and must not pass for complete.
+A raw day that changed after its events were built is not in any number yet, and must not pass for complete. Told by
+versions and not by times: clocks of two machines differ, and a table may change while it is read.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -18,57 +17,62 @@ from renku_metrics.tables import Table
 
 @dataclass(frozen=True)
 class Built:
-    """``version`` of the content, when it was last ``built``, and when it last came out otherwise (``changed``)."""
+    """``version`` of a partition, and the versions it was built ``of``: of a day by table, of a period by day."""
 
     version: str
-    built: dt.datetime
-    changed: dt.datetime
+    of: Mapping[str, str] = field(default_factory=dict)
 
 
-def record(store: Store, deployment: str, table: str, versions: Mapping[str, str], at: dt.datetime) -> None:
-    """Notes that these days, weeks or months of the table were built from what there was at the time."""
-    if not versions:
+def record(store: Store, deployment: str, table: str, built: Mapping[str, Built]) -> None:
+    """Notes how these days, weeks or months of the table stand by now."""
+    if not built:
         return
     with store.storage.alone(f"state/locks/{deployment}-{table}-freshness"):
         known = read(store, deployment, table)
-        for time, version in versions.items():
-            before = known.get(time)
-            unchanged = before is not None and before.version == version
-            known[time] = Built(version, at, before.changed if before and unchanged else at)
-        store.write_state(_name(deployment, table), orjson.dumps(known))
+        if any(known.get(time) != state for time, state in built.items()):
+            store.write_state(_name(deployment, table), orjson.dumps({**known, **built}))
 
 
-def record_partitions(store: Store, table: Table, stored: Mapping[Partition, Stored], at: dt.datetime) -> None:
-    """The same for partitions of one deployment as they were just stored."""
+def record_partitions(
+    store: Store, table: Table, stored: Mapping[Partition, Stored], of: Mapping[str, Mapping[str, str]]
+) -> None:
+    """The same for partitions of one deployment as they were just stored; ``of`` by day, week or month."""
     for deployment in {partition[0] for partition in stored}:
-        record(store, deployment, table.name, {place[1]: state.version for place, state in stored.items()}, at)
+        built = {place[1]: Built(state.version, of.get(place[1], {})) for place, state in stored.items()}
+        record(store, deployment, table.name, built)
 
 
 def read(store: Store, deployment: str, table: str) -> dict[str, Built]:
     """What is known of each day, week or month of the table."""
     content = orjson.loads(store.read_state(_name(deployment, table)) or b"{}")
-    return {
-        time: Built(built["version"], *(dt.datetime.fromisoformat(built[name]) for name in ("built", "changed")))
-        for time, built in content.items()
-    }
+    return {time: Built(**built) for time, built in content.items()}
 
 
-def stale(source: Mapping[str, Built], built_from_it: Mapping[str, Built]) -> set[str]:
-    """The days whose source changed after they were built from it, or that were never built."""
-    return {
-        day for day, state in source.items() if day not in built_from_it or built_from_it[day].built < state.changed
-    }
+def sources_of_days(
+    store: Store, deployment: str, tables: Sequence[str], days: Iterable[str]
+) -> dict[str, dict[str, str]]:
+    """For each of the days the versions of the tables, to be recorded as what something is built of.
+
+    To be asked before the tables are read: what changes in between then passes for not built yet, never for built.
+    """
+    known = {table: read(store, deployment, table) for table in tables}
+    return {day: {table: known[table][day].version for table in tables if day in known[table]} for day in days}
+
+
+def stale(source: str, versions: Mapping[str, Built], built: Mapping[str, Built]) -> set[str]:
+    """The days of the source that are not, or not as they stand by now, in what is built of them."""
+    return {day for day, state in versions.items() if day not in built or built[day].of.get(source) != state.version}
 
 
 def stale_periods(
     days: Mapping[str, Built], periods: Mapping[str, Built], days_of: Mapping[str, Iterable[str]]
 ) -> set[str]:
-    """The days of those weeks or months that one of their days changed after."""
+    """The days that are not, or not as they stand by now, in the count of the week or month that holds them."""
     return {
         day
         for period, inside in days_of.items()
         for day in inside
-        if day in days and (period not in periods or periods[period].built < days[day].changed)
+        if day in days and (period not in periods or periods[period].of.get(day) != days[day].version)
     }
 
 

@@ -115,6 +115,10 @@ class Store:
 
         return dict(zip(partitions, _in_parallel(ensure_one, partitions), strict=True))
 
+    def remove(self, table: Table, partition: Partition) -> None:
+        """Takes the partition out of the store."""
+        self.storage.delete(_key(table, partition))
+
     def partitions(self, table: Table, deployment: str) -> list[Partition]:
         """The partitions of the deployment that were ever written, by listing them."""
         found = []

@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from renku_metrics.assets.events import read_raw
+from renku_metrics.assets.building import read_raw
 from renku_metrics.assets.pulls import Pull
 from renku_metrics.deployments import read_deployments
 from renku_metrics.events.union import build_events

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from renku_metrics.assets.events import read_raw
-from renku_metrics.assets.pulls import Pull
+from renku_metrics.assets.building import read_raw
+from renku_metrics.assets.pulls import Pull, SourceName
 from renku_metrics.deployments import Deployment, read_deployment
 from renku_metrics.events.union import EventsBuilt, build_events
 from renku_metrics.events.user_days import user_days
@@ -48,15 +48,18 @@ class PulledStore:
 
     def pull(self) -> None:
         """Everything, as the schedules do, with events and user days of every day."""
-        for source, brings in (
-            ("gitlab", (Pull.gitlab_projects, Pull.gitlab_users, lambda pull: pull.gitlab_history(with_pushes=True))),
-            ("keycloak", (Pull.keycloak_users, Pull.keycloak_logins)),
-            ("amalthea", (Pull.amalthea_sessions,)),
-        ):
-            for bring in brings:
-                pull = Pull(self.deployment, source, self.store, now(), lambda _: None)
-                with pull.alone():
-                    bring(pull)
+        brings: list[tuple[SourceName, Callable[[Pull], None]]] = [
+            ("gitlab", Pull.gitlab_projects),
+            ("gitlab", Pull.gitlab_users),
+            ("gitlab", lambda pull: pull.gitlab_history(with_pushes=True)),
+            ("keycloak", Pull.keycloak_users),
+            ("keycloak", Pull.keycloak_logins),
+            ("amalthea", Pull.amalthea_sessions),
+        ]
+        for source, bring in brings:
+            pull = Pull(self.deployment, source, self.store, now(), lambda _: None)
+            with pull.alone():
+                bring(pull)
         for table in (RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS, RAW_AMALTHEA_SESSIONS):
             self.store.ensure(table, DAYS)
         events = self.rebuilt().events

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from renku_metrics.metrics.counting import by_group, count_active_users, count_core_action, count_links
+from renku_metrics.metrics.counting import by_group, count_active_users, count_core_action
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CONTRIBUTING_TO_A_PROJECT, CORE_ACTIONS, STARTING_A_SESSION
 from renku_metrics.periods import Period
 from renku_metrics.tables import PeriodKind
@@ -51,7 +51,7 @@ def test_active_users_log_in_commit_or_start_a_session() -> None:
         (MONDAY, "dataset_imported", "importer"),
     )
     counted = count_active_users(days, DEPLOYMENT, periods("week", MONDAY, "2026-11-23"), NOW)
-    assert counted.drop(columns="computed_at").to_dict("records") == [
+    assert counted[["deployment", "week", "users", "unlinked_users", "definition"]].to_dict("records") == [
         {
             "deployment": DEPLOYMENT,
             "week": MONDAY,
@@ -110,12 +110,15 @@ def test_other_deployments_do_not_count() -> None:
     assert contributors(days, "week", MONDAY) == {MONDAY: 1}
 
 
-def test_links_of_active_users_are_counted_rule_by_rule() -> None:
+def test_active_users_are_counted_for_each_rule_that_linked_them() -> None:
     days = user_days((MONDAY, "login", "ada"), (SUNDAY, "commit", "email:1f"), (MONDAY, "commit", "email:2e"))
-    assert count_links(days, DEPLOYMENT, periods("week", MONDAY)).to_dict("records") == [
-        {"period": "2026-W47", "user_link": "address_hash", "users": 2},
-        {"period": "2026-W47", "user_link": "keycloak_id", "users": 1},
-    ]
+    pushed = user_days((SUNDAY, "commit", "ada"), (MONDAY, "session_resumed", "bob")).assign(user_link="push")
+    [counted] = count_active_users(pd.concat([days, pushed]), DEPLOYMENT, periods("week", MONDAY), NOW).to_dict(
+        "records"
+    )
+    linked = {name: value for name, value in counted.items() if name.startswith("linked_by_") and value}
+    assert linked == {"linked_by_keycloak_id": 1, "linked_by_push": 1, "linked_by_address_hash": 2}
+    assert (counted["users"], counted["unlinked_users"]) == (3, 2)
 
 
 GROUPED = user_days(

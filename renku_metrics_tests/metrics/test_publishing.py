@@ -8,7 +8,7 @@ import pytest
 
 from renku_metrics.metrics.coverage import Coverage
 from renku_metrics.metrics.publishing import publish, revise
-from renku_metrics.tables import REVISIONS, active_users_table, core_action_table, published_table
+from renku_metrics.tables import REVISIONS, USER_LINKS, active_users_table, core_action_table, published_table
 from renku_metrics_tests.metrics.rows import ALWAYS, DEPLOYMENT, EVERYTHING, NOW
 
 WEEKS = active_users_table("week")
@@ -22,6 +22,8 @@ def active(week: str, users: int, unlinked: int = 0, **fields: Any) -> dict[str,
         "week": week,
         "users": users,
         "unlinked_users": unlinked,
+        **dict.fromkeys((f"linked_by_{rule}" for rule in USER_LINKS), 0),
+        "linked_by_address_hash": unlinked,
         "definition": "1",
         "computed_at": COUNTED_AT,
     } | fields
@@ -135,6 +137,23 @@ def test_a_number_that_grows_after_its_period_is_a_revision() -> None:
 def test_a_new_definition_is_a_revision_even_of_the_same_number() -> None:
     [row] = revise(week(5), week(5, definition="4"), {}, NOW).to_dict("records")
     assert (row["reason"], row["definition_after"]) == ("new definition", "running_a_workflow 4; active_users 1")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "erased", "reason"),
+    [
+        ((5, 8), (4, 7), {DEPLOYMENT: {dt.date(2026, 11, 22)}}, "erasure"),
+        ((5, 8), (5, 7), {DEPLOYMENT: {dt.date(2026, 11, 16)}}, "erasure"),
+        ((5, 8), (6, 9), {DEPLOYMENT: {dt.date(2026, 11, 16)}}, "late events"),
+        ((5, 8), (4, 7), {DEPLOYMENT: {dt.date(2026, 11, 15), dt.date(2026, 11, 23)}}, "late events"),
+        ((5, 8), (4, 7), {"epfl": {dt.date(2026, 11, 22)}}, "late events"),
+    ],
+)
+def test_a_number_that_fell_after_an_erasure_within_its_period_says_so(
+    before: tuple[int, int], after: tuple[int, int], erased: dict[str, set[dt.date]], reason: str
+) -> None:
+    [row] = revise(week(*before), week(*after), erased, NOW).to_dict("records")
+    assert row["reason"] == reason
 
 
 def test_the_same_numbers_are_no_revision_even_counted_anew() -> None:

@@ -200,13 +200,10 @@ def test_a_holder_keeps_its_lease_fresh(lease_storage: S3Storage, monkeypatch: p
 
     with lease_storage.alone(NAME):
         grow_older(lease_storage, 80)
-        old = age(lease_storage)
         lease_storage._client.meta.events.register("after-call.s3.PutObject", lambda **_: refreshed.release())
         # The server's clock may take a second to show it.
         while age(lease_storage) > 5:
             assert refreshed.acquire(timeout=10)
-
-    assert 80 <= old <= 85
 
 
 def test_nothing_is_left_of_a_lease(lease_storage: S3Storage) -> None:

@@ -1,89 +1,99 @@
-"""The store as analysts read it: with pandas, polars, DuckDB and pyarrow, from a directory and from S3."""
+"""The store as docs/reading.md tells analysts to read it, with the very lines of that page."""
 
 from __future__ import annotations
 
-import datetime as dt
-import os
-from collections.abc import Callable
+import re
 from pathlib import Path
+from typing import Any
 
-import duckdb
 import pandas as pd
-import polars as pl
-import pyarrow.dataset as ds
 import pytest
 import s3fs
-from pyarrow.fs import S3FileSystem
 
-from renku_metrics.store.store import Store
-from renku_metrics.tables import EVENTS
+from renku_metrics.environment import PROJECT
+from renku_metrics.store.store import WHOLE, Store
+from renku_metrics.tables import EVENTS, published_table
+from renku_metrics_tests.store.rows import at, event
 
-ROWS = [
+PAGE = (PROJECT / "docs" / "reading.md").read_text()
+LINES = dict(re.findall(r"## (\w+)\n(?:(?!##).)*?```python\n(.*?)```", PAGE, re.DOTALL))
+EVENTS_THERE = [
     ("alps", "2026-11-16", "a1"),
+    ("lab", "2026-11-15", "l0"),
     ("lab", "2026-11-16", "l1"),
     ("lab", "2026-11-16", "l2"),
     ("lab", "2026-11-17", "l3"),
 ]
-NINE = dt.datetime(2026, 11, 16, 9, 0, 0, 250000, dt.UTC)
+WEEKLY = published_table("week")
+NUMBER = {
+    "deployment": "lab",
+    "period": "2026-W47",
+    "period_start": at("2026-11-16").date(),
+    "period_end": at("2026-11-22").date(),
+    "core_action": "starting_a_session",
+    "users": 1,
+    "active_users": 4,
+    "share": 0.25,
+    "complete": True,
+    "missing": "",
+    "unlinked": 0.0,
+    "definition": "1",
+    "computed_at": at("2026-11-24"),
+}
 
 
 @pytest.fixture
-def events(storage_address: str) -> str:
-    """Where the events are; one day is empty."""
-    frame = EVENTS.frame(
-        {
-            "deployment": deployment,
-            "event_type": "login",
-            "occurred_at": NINE,
-            "event_day": day,
-            "user_id": "ada",
-            "source": "keycloak",
-            "event_key": key,
-        }
-        for deployment, day, key in ROWS
-    )
-    places = [("alps", "2026-11-16"), ("alps", "2026-11-17"), ("lab", "2026-11-16"), ("lab", "2026-11-17")]
-    Store.at(storage_address).write(EVENTS, frame, places)
+def address(storage_address: str) -> str:
+    """Address of a store with events, one of whose days is empty, and a number."""
+    store = Store.at(storage_address)
+    frame = EVENTS.frame(event(key, day, deployment=deployment) for deployment, day, key in EVENTS_THERE)
+    places = {(deployment, day) for deployment, day, _ in EVENTS_THERE} | {("alps", "2026-11-17")}
+    store.write(EVENTS, frame, sorted(places))
+    store.write(WEEKLY, WEEKLY.frame([NUMBER]), [WHOLE])
     if not storage_address.startswith("s3://"):
         # As a writer that was killed leaves it.
         Path(storage_address, "events/deployment=lab/event_day=2026-11-16/.abc.partial").write_bytes(b"PAR1")
-    return f"{storage_address}/events"
+    return storage_address
 
 
-def with_pandas(address: str) -> pd.DataFrame:
-    return pd.read_parquet(address)
+def read(tool: str, address: str) -> dict[str, pd.DataFrame]:
+    """What the page's lines give, by name."""
+    lines = LINES[tool].replace("s3://bucket/prefix", address)
+    if not address.startswith("s3://"):
+        lines = "".join(line for line in lines.splitlines(keepends=True) if "s3fs" not in line)
+    # Within one process it remembers the server of the test before.
+    s3fs.S3FileSystem.clear_instance_cache()
+    found: dict[str, Any] = {}
+    exec(lines, found)
+    return {name: as_pandas(found[name]) for name in ("events", "weekly")}
 
 
-def with_polars(address: str) -> pd.DataFrame:
-    return pl.read_parquet(f"{address}/**/*.parquet", hive_partitioning=True).to_pandas()
+def as_pandas(rows: Any) -> pd.DataFrame:
+    if hasattr(rows, "to_pandas"):
+        rows = rows.to_pandas()
+    return rows if isinstance(rows, pd.DataFrame) else rows.df()
 
 
-def with_duckdb(address: str) -> pd.DataFrame:
-    with duckdb.connect() as connection:
-        if address.startswith("s3://"):
-            connection.register_filesystem(s3fs.S3FileSystem(endpoint_url=os.environ["AWS_ENDPOINT_URL"]))
-        found = connection.sql(f"from read_parquet('{address}/*/*/*.parquet', hive_partitioning=true)")
-        frame: pd.DataFrame = found.df()
-        return frame
-
-
-def with_pyarrow(address: str) -> pd.DataFrame:
-    if address.startswith("s3://"):
-        scheme, endpoint = os.environ["AWS_ENDPOINT_URL"].split("://")
-        files = S3FileSystem(endpoint_override=endpoint, scheme=scheme, region=os.environ["AWS_REGION"])
-        found = ds.dataset(address.removeprefix("s3://"), partitioning="hive", filesystem=files)
-    else:
-        found = ds.dataset(address, partitioning="hive")
-    frame: pd.DataFrame = found.to_table().to_pandas()
-    return frame
+def test_the_page_has_lines_for_each_tool() -> None:
+    assert set(LINES) == {"pandas", "polars", "DuckDB", "pyarrow"}
 
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
-@pytest.mark.parametrize("read", [with_pandas, with_polars, with_duckdb, with_pyarrow])
-def test_events_are_read_as_a_hive_partitioned_set(events: str, read: Callable[[str], pd.DataFrame]) -> None:
-    frame = read(events)
+@pytest.mark.parametrize("tool", LINES)
+def test_the_lines_of_the_page_read_events_and_numbers(address: str, tool: str) -> None:
+    found = read(tool, address)
 
-    assert set(frame.columns) == set(EVENTS.schema.names)
-    rows = frame[["deployment", "event_day", "event_key"]].astype(str).sort_values("event_key")
-    assert [(row[0], row[1][:10], row[2]) for row in rows.itertuples(index=False)] == ROWS
-    assert set(pd.to_datetime(frame["occurred_at"], utc=True)) == {pd.Timestamp(NINE)}
+    events = found["events"]
+    assert set(events.columns) == set(EVENTS.schema.names)
+    rows = events[["deployment", "event_day", "event_key"]].astype(str).sort_values("event_key")
+    assert [(row[0], row[1][:10], row[2]) for row in rows.itertuples(index=False)] == [
+        row for row in EVENTS_THERE if row[1] >= "2026-11-16"
+    ]
+    assert set(pd.to_datetime(events["occurred_at"], utc=True)) == {
+        pd.Timestamp(at("2026-11-16")),
+        pd.Timestamp(at("2026-11-17")),
+    }
+    assert set(events["user_id"]) == {"ada"}
+    [number] = found["weekly"].to_dict(orient="records")
+    assert set(number) == set(WEEKLY.schema.names)
+    assert (number["period"], number["users"], number["share"], number["complete"]) == ("2026-W47", 1, 0.25, True)

@@ -1,0 +1,93 @@
+"""What ``renku-metrics check`` tries of a deployment's Keycloak."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+from renku_metrics.commands.findings import PATIENCE, Finding, attempts, failed, ok, warning
+from renku_metrics.deployments import Deployment
+from renku_metrics.periods import ONE_DAY
+from renku_metrics.sources.keycloak import saves_logins
+from renku_metrics.sources.keycloak_admin import KeycloakAdmin
+
+# Logins are pulled every four hours; one pull may fail.
+SHORTEST_MEMORY = dt.timedelta(hours=8)
+# What the Renku chart sets is a day; a weekend's outage takes three.
+COMFORTABLE_MEMORY = 3 * ONE_DAY
+LONGER = "set Expiration under Realm settings, Events to 30 days"
+
+
+def check_keycloak(deployment: Deployment) -> Iterator[Finding]:
+    """Address and client, its roles, and what the realm remembers of logins."""
+    checks = _Checks(deployment)
+    return attempts(
+        f"{deployment.name}: keycloak",
+        [
+            ("keycloak", checks.answers),
+            ("keycloak users", checks.users),
+            ("keycloak event saving", checks.saving),
+            ("keycloak memory", checks.memory),
+            ("keycloak logins", checks.logins),
+        ],
+    )
+
+
+class _Checks:
+    def __init__(self, deployment: Deployment) -> None:
+        assert deployment.keycloak is not None
+        self._keycloak = deployment.keycloak
+        self._admin = KeycloakAdmin(deployment, PATIENCE)
+
+    def answers(self) -> Finding:
+        self._admin.check_client()
+        keycloak = self._keycloak
+        return ok("keycloak", f"{keycloak.url} knows realm {keycloak.realm} and accepts client {keycloak.client_id}")
+
+    def users(self) -> Finding:
+        self._admin.check_users_are_visible()
+        return ok("keycloak users", f"{self._admin.count_users():,} are visible (role view-users)")
+
+    def saving(self) -> Finding:
+        what = "keycloak event saving"
+        if not self._config.get("eventsEnabled"):
+            return failed(what, "is off, so logins are being lost: turn on Save events under Realm settings, Events")
+        if not saves_logins(self._config):
+            return failed(what, "leaves LOGIN out: add it to the saved types under Realm settings, Events")
+        return ok(what, "is on, with LOGIN among the saved types (role view-events)")
+
+    def memory(self) -> Finding:
+        what = "keycloak memory"
+        seconds = self._config.get("eventsExpiration") or 0
+        if not seconds:
+            return ok(what, "events are kept for ever")
+        kept = dt.timedelta(seconds=seconds)
+        if kept < SHORTEST_MEMORY:
+            return warning(
+                what, f"events are kept for {_length(kept)} and pulled every 4 hours: logins will be lost; {LONGER}"
+            )
+        if kept < COMFORTABLE_MEMORY:
+            return ok(
+                what,
+                f"events are kept for {_length(kept)}, pulled every 4 hours. An outage of this service longer than "
+                f"that loses logins; to be safe, {LONGER}",
+            )
+        return ok(what, f"events are kept for {_length(kept)}, pulled every 4 hours")
+
+    def logins(self) -> Finding:
+        if next(self._admin.login_pages(None)):
+            return ok("keycloak logins", "are remembered and readable")
+        return warning("keycloak logins", "none is remembered: saving was turned on just now, or nobody logs in")
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        return self._admin.events_config()
+
+
+def _length(time: dt.timedelta) -> str:
+    if time < 2 * ONE_DAY:
+        hours = time / dt.timedelta(hours=1)
+        return f"{hours:.3g} hour{'' if hours == 1 else 's'}"
+    return f"{time / ONE_DAY:.3g} days"

@@ -1,0 +1,98 @@
+"""What the next pull of a GitLab would cost in requests, found out by asking for as little as that takes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections import Counter
+from dataclasses import dataclass
+from math import ceil
+
+import pandas as pd
+
+from renku_metrics.deployments import Deployment
+from renku_metrics.periods import ONE_DAY
+from renku_metrics.sources.gitlab import check_administrator
+from renku_metrics.sources.gitlab_changes import ListedProject, list_active
+from renku_metrics.sources.gitlab_client import GitLabClient, RefusedError
+from renku_metrics.sources.gitlab_state import GitLabState, ProjectState
+
+
+@dataclass(frozen=True)
+class Cost:
+    """``requests`` by what they are for; those of ``exact`` are known, the others the least there can be.
+
+    ``seconds``: how long they take at the deployment's concurrency, if each takes as long as those asked here.
+    """
+
+    changed_projects: int
+    requests: dict[str, int]
+    exact: frozenset[str]
+    asked: int
+    seconds: float
+
+    @property
+    def total(self) -> int:
+        return sum(self.requests.values())
+
+
+def cost_of_pull(
+    client: GitLabClient, deployment: Deployment, state: GitLabState, stored_users: pd.DataFrame, now: dt.datetime
+) -> Cost:
+    """The cost of the next pull of projects, users, commits and push events.
+
+    Raises SourceError when GitLab refuses.
+    """
+    begun = time.monotonic()
+    check_administrator(client)
+    first_reading = state.start is None or deployment.start < state.start or not state.pushes
+    since = GitLabState() if first_reading else state
+    before = client.connection.requests_made
+    active = list(list_active(client, since, deployment.name, now, counted=True))
+    listing = client.connection.requests_made - before
+    changed = [project for project in active if not project.settled]
+    waiting = {number for number, known in since.projects.items() if known.unread is not None or known.importing}
+    waiting -= {project.id for project in active}
+    known_projects = len(since.projects.keys() | {project.id for project in active})
+    requests = Counter(
+        {
+            "lists of projects": listing + ceil(known_projects / client.page_length) + 1,
+            "rights of the token": 1 if changed or waiting else 0,
+            "single projects": len(waiting),
+        }
+    )
+    requests.update(dict.fromkeys(("branches", "commits", "push events"), len(waiting)))
+    for project in changed:
+        requests.update(_of_project(project, since.projects.get(project.id), client.page_length))
+    requests.update(_of_users(client, stored_users))
+    asked = client.connection.requests_made
+    concurrency = client.connection.concurrency
+    seconds = sum(requests.values()) * (time.monotonic() - begun) / asked / concurrency
+    if deployment.gitlab and deployment.gitlab.requests_per_minute:
+        seconds = max(seconds, 60 * sum(requests.values()) / deployment.gitlab.requests_per_minute)
+    exact = frozenset({"lists of projects", "rights of the token", "single projects"})
+    return Cost(len(changed) + len(waiting), dict(requests), exact, asked, seconds)
+
+
+def _of_project(project: ListedProject, known: ProjectState | None, page: int) -> dict[str, int]:
+    if project.empty:
+        return {}
+    is_new = known is None or not known.heads
+    commits = max(1, ceil((project.commits or 0) / page)) if is_new else 1
+    return {"branches": 1, "commits": commits, "push events": 1}
+
+
+def _of_users(client: GitLabClient, stored: pd.DataFrame) -> dict[str, int]:
+    try:
+        users = client.count("/users")
+    except RefusedError:
+        users = None
+    number = len(stored) if users is None else users
+    last_day = max(stored["last_activity_on"].dropna(), default=None)
+    # As many as were active on the last days are likely to be again.
+    lately = (dt.date.fromisoformat(last_day) - ONE_DAY).isoformat() if last_day else ""
+    active = int((stored["last_activity_on"].fillna("") >= lately).sum()) if last_day else 0
+    return {
+        "lists of users": ceil(number / client.page_length) or 1,
+        "addresses of users": max(0, number - len(stored)) + active,
+    }

@@ -1,0 +1,66 @@
+"""Dagster as it runs on a server: a backfill of what is pulled, and everything else follows by itself."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from renku_metrics.periods import ONE_DAY, Period, midnight
+from renku_metrics_tests.assets.dagster_stack import Stack, dagster_stack
+from renku_metrics_tests.assets.pipeline import PEOPLE_AND_PROJECTS, RAW_DAYS, Pipeline
+from renku_metrics_tests.renkulab.population import Population
+from renku_metrics_tests.renkulab.server import RenkuLab, write_deployment
+
+TODAY = dt.datetime.now(dt.UTC).date()
+START = Period.of("week", TODAY).start - 21 * ONE_DAY
+# The whole week that both sources and audit log cover, whatever day today is.
+WEEK = Period.of("week", START + 7 * ONE_DAY)
+LONGEST_WAIT_SECONDS = 150
+
+
+@pytest.mark.stack
+def test_a_backfill_is_followed_up_to_the_true_published_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labs = [RenkuLab(name, tmp_path / name, now=midnight(START)) for name in ("first-lab", "second-lab")]
+    populations = [Population(lab, seed=seed, people=12, projects=6) for seed, lab in enumerate(labs, start=1)]
+    for population in populations:
+        population.live(midnight(TODAY))
+    pipeline = Pipeline(tmp_path / "deployments", str(tmp_path / "store"), dg.DagsterInstance.ephemeral())
+    for lab in labs:
+        for name, value in write_deployment(lab, pipeline.deployments, START).items():
+            monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RENKU_METRICS_DEPLOYMENTS", str(pipeline.deployments))
+    monkeypatch.setenv("RENKU_METRICS_STORE", pipeline.address)
+    monkeypatch.setenv("RENKU_METRICS_HASH_KEY", "a key of tests")
+    monkeypatch.delenv("DAGSTER_IS_DEV_CLI", raising=False)
+
+    with labs[0], labs[1], dagster_stack(tmp_path / "home") as stack:
+        stack.backfill([*PEOPLE_AND_PROJECTS, *RAW_DAYS, "events"])
+        published = wait_for_complete(pipeline, stack, [lab.name for lab in labs])
+
+    for population in populations:
+        truth = population.ledger.counts("week")
+        rows = published[published["deployment"] == population.lab.name]
+        assert len(rows) == 4
+        for row in rows.to_dict(orient="records"):
+            count = truth[row["period_start"], row["core_action"]]
+            assert (row["users"], row["active_users"]) == (count.users, count.active_users)
+
+
+def wait_for_complete(pipeline: Pipeline, stack: Stack, deployments: list[str]) -> pd.DataFrame:
+    """The published rows of the week, once those of every deployment are complete."""
+    until = time.monotonic() + LONGEST_WAIT_SECONDS
+    while time.monotonic() < until:
+        weekly = pipeline.published("week")
+        rows = weekly[weekly["period_start"] == WEEK.start]
+        if set(rows["deployment"]) == set(deployments) and rows["complete"].all():
+            return rows
+        assert stack.failed_runs() == []
+        time.sleep(1)
+    raise AssertionError(f"after {LONGEST_WAIT_SECONDS} seconds there was only:\n{rows}")
