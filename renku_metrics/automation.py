@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from renku_metrics import partitions
+from renku_metrics.assets.raw import RECONCILE
 from renku_metrics.partitions import Grid
 from renku_metrics.periods import ONE_DAY
 from renku_metrics.tables import (
@@ -85,7 +86,7 @@ def sensor() -> dg.AutomationConditionSensorDefinition:
     return dg.AutomationConditionSensorDefinition(
         "follow_changed_days",
         target=dg.AssetSelection.all(),
-        default_status=sensor_status(),
+        default_status=dg.DefaultSensorStatus.RUNNING if _in_production() else dg.DefaultSensorStatus.STOPPED,
         description="Counts again whatever a pull changed, of whatever age, and publishes it.",
     )
 
@@ -152,7 +153,25 @@ def schedules(grid: Grid) -> list[dg.ScheduleDefinition]:
                 tags={"deployment": deployment},
             )
 
-    return [people_and_projects_daily, *(_schedule(pull, grid) for pull in PULLS)]
+    @dg.schedule(
+        name="reconciliation_monthly",
+        job=dg.define_asset_job(
+            "reconcile_history", selection=[RAW_GITLAB_PUSHES.name, RAW_GITLAB_COMMITS.name], tags={RECONCILE: "true"}
+        ),
+        cron_schedule="0 18 15 * *",
+        execution_timezone="UTC",
+        default_status=_schedule_status(),
+        description="Lists every project and branch whole again, and tells what the pulls of changes had missed.",
+    )
+    def reconciliation_monthly(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+        yesterday = context.scheduled_execution_time.date() - ONE_DAY
+        for deployment in grid.deployments:
+            yield dg.RunRequest(
+                run_key=f"{deployment} {yesterday}",
+                tags={"deployment": deployment, **partitions.range_tags(deployment, yesterday, yesterday)},
+            )
+
+    return [people_and_projects_daily, reconciliation_monthly, *(_schedule(pull, grid) for pull in PULLS)]
 
 
 def _schedule(pull: PullSchedule, grid: Grid) -> dg.ScheduleDefinition:
@@ -182,10 +201,6 @@ def _schedule(pull: PullSchedule, grid: Grid) -> dg.ScheduleDefinition:
 
 def _schedule_status() -> dg.DefaultScheduleStatus:
     return dg.DefaultScheduleStatus.RUNNING if _in_production() else dg.DefaultScheduleStatus.STOPPED
-
-
-def sensor_status() -> dg.DefaultSensorStatus:
-    return dg.DefaultSensorStatus.RUNNING if _in_production() else dg.DefaultSensorStatus.STOPPED
 
 
 def _in_production() -> bool:

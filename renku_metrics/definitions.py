@@ -10,7 +10,7 @@ import dagster as dg
 # Mappings between the dimensions of partitions and run policies are beta in Dagster 1.13.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-from renku_metrics import automation, environment, relinking  # noqa: E402
+from renku_metrics import automation, environment  # noqa: E402
 from renku_metrics.assets.events import event_assets  # noqa: E402
 from renku_metrics.assets.metrics import metric_assets  # noqa: E402
 from renku_metrics.assets.published import published_asset  # noqa: E402
@@ -36,7 +36,7 @@ def build_definitions(
     return dg.Definitions(
         assets=automation.automated(assets),
         schedules=automation.schedules(grid),
-        sensors=[automation.sensor(), relinking.sensor(grid, automation.sensor_status())],
+        sensors=[automation.sensor()],
         resources={"central_store": CentralStore(address=store_address)},
         # The steps of a run go one after the other anyway; one process starts faster and takes half the memory.
         executor=dg.in_process_executor,

@@ -14,6 +14,7 @@ import pandas as pd
 
 from renku_metrics.assets.erased import Clearing, erased_people, remember, state_without_erased
 from renku_metrics.assets.hash_key import hash_key_of
+from renku_metrics.assets.people import BEFORE
 from renku_metrics.assets.pulls import SourceName, lock, noreply_hosts, source_state
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import RenkuMetricsError
@@ -45,6 +46,7 @@ SWEPT = (
     RAW_GITLAB_PROJECTS,
     RAW_GITLAB_USERS,
     RAW_KEYCLOAK_USERS,
+    *BEFORE.values(),
 )
 SOURCES: tuple[SourceName, ...] = ("amalthea", "gitlab", "keycloak")
 PARTITIONS_AT_ONCE = 60

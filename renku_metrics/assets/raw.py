@@ -33,6 +33,8 @@ from renku_metrics.tables import (
 )
 
 GROUP = "raw"
+# The tag of a run that lists every project and branch whole again.
+RECONCILE = "renku_metrics/reconcile"
 Results = Iterator[dg.MaterializeResult[None]]
 # Pulls one thing into the store.
 Bring = Callable[[Pull], None]
@@ -91,8 +93,14 @@ def raw_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -> 
     def raw_gitlab_history(context: dg.AssetExecutionContext, central_store: CentralStore) -> Results:
         selected = {asset.to_user_string() for asset in context.selected_asset_keys}
         tables = [table for table in (RAW_GITLAB_PUSHES, RAW_GITLAB_COMMITS) if table.name in selected]
-        with_pushes = RAW_GITLAB_PUSHES in tables
-        yield from run(context, central_store.open(), "gitlab", lambda pull: pull.gitlab_history(with_pushes), tables)
+
+        def bring(pull: Pull) -> None:
+            if context.run.tags.get(RECONCILE) == "true":
+                pull.gitlab_reconciliation()
+            else:
+                pull.gitlab_history(with_pushes=RAW_GITLAB_PUSHES in tables)
+
+        yield from run(context, central_store.open(), "gitlab", bring, tables)
 
     return [
         asset(RAW_GITLAB_PROJECTS, "gitlab", grid.by_deployment, Pull.gitlab_projects),

@@ -77,9 +77,9 @@ class Erased:
             # A person's own namespace names them as well as their account does.
             own_namespace = created & frame["namespace_kind"].eq("user").fillna(value=False).astype(bool)
             return _cleared(frame, _none(frame), {"creator_id": created, "namespace_id": own_namespace})
-        if table in (RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS):
+        if table.name in (RAW_GITLAB_USERS.name, RAW_KEYCLOAK_USERS.name):
             removed = self._of(frame["keycloak_id"])
-            if table is RAW_GITLAB_USERS:
+            if table.name == RAW_GITLAB_USERS.name:
                 removed |= self._of(_gitlab(frame["gitlab_user_id"]))
             return self._without_addresses(frame, removed)
         if table is RAW_GITLAB_PUSHES:
