@@ -12,14 +12,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from renku_metrics.assets.building import read_raw
+from renku_metrics.assets.building import read_raw, store_events, store_user_days
 from renku_metrics.assets.pulls import Pull, SourceName
 from renku_metrics.deployments import Deployment, read_deployment
 from renku_metrics.events.union import EventsBuilt, build_events
-from renku_metrics.events.user_days import user_days
 from renku_metrics.periods import ONE_DAY, days_between, midnight, now
 from renku_metrics.store.store import Partition, Store
-from renku_metrics.tables import EVENTS, RAW_AMALTHEA_SESSIONS, RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS, USER_DAYS
+from renku_metrics.tables import RAW_AMALTHEA_SESSIONS, RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS
 from renku_metrics_tests.renkulab.people import Person
 from renku_metrics_tests.renkulab.population import Population
 from renku_metrics_tests.renkulab.server import RenkuLab, write_deployment
@@ -62,9 +61,9 @@ class PulledStore:
                 bring(pull)
         for table in (RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS, RAW_AMALTHEA_SESSIONS):
             self.store.ensure(table, DAYS)
-        events = self.rebuilt().events
-        self.store.write(EVENTS, events, DAYS)
-        self.store.write(USER_DAYS, user_days(events), DAYS)
+        days = [day for _, day in DAYS]
+        store_events(self.store, self.deployment, days)
+        store_user_days(self.store, self.deployment, days)
 
     def rebuilt(self) -> EventsBuilt:
         """The events that follow from what is stored raw."""

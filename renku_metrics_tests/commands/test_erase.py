@@ -8,11 +8,20 @@ import pytest
 from click.testing import CliRunner, Result
 
 from renku_metrics.assets.erased import erased_days
+from renku_metrics.assets.people import BEFORE
 from renku_metrics.cli import renku_metrics
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage import DirectoryStorage
 from renku_metrics.sources.addresses import AddressBook
-from renku_metrics.tables import EVENTS, RAW_GITLAB_COMMITS, RAW_GITLAB_PROJECTS, RAW_GITLAB_PUSHES, USER_DAYS
+from renku_metrics.tables import (
+    EVENTS,
+    RAW_GITLAB_COMMITS,
+    RAW_GITLAB_PROJECTS,
+    RAW_GITLAB_PUSHES,
+    RAW_GITLAB_USERS,
+    RAW_KEYCLOAK_USERS,
+    USER_DAYS,
+)
 from renku_metrics_tests.commands.pulled_store import DAYS, TODAY, PulledStore
 from renku_metrics_tests.renkulab.git import Identity
 from renku_metrics_tests.renkulab.people import Person
@@ -172,6 +181,15 @@ def test_killed_on_the_way_and_run_again_it_completes(
         assert erase("--user", person.identity, "--yes").exit_code == 1
     assert traces(pulled, person)
 
+    assert erase("--user", person.identity, "--yes").exit_code == 0
+    assert traces(pulled, person) == []
+
+
+def test_the_copy_of_users_that_a_killed_pull_left_is_erased_from_too(pulled: PulledStore) -> None:
+    person = pulled.person("plain")
+    for table in (RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS):
+        pulled.store.write(BEFORE[table.name], pulled.store.read(table, [("lab",)]), [("lab",)])
+    assert any("state/people" in trace for trace in traces(pulled, person))
     assert erase("--user", person.identity, "--yes").exit_code == 0
     assert traces(pulled, person) == []
 

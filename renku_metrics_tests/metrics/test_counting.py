@@ -116,7 +116,7 @@ def test_active_users_are_counted_for_each_rule_that_linked_them() -> None:
     [counted] = count_active_users(pd.concat([days, pushed]), DEPLOYMENT, periods("week", MONDAY), NOW).to_dict(
         "records"
     )
-    linked = {name: value for name, value in counted.items() if name.startswith("linked_by_") and value}
+    linked = {name: value for name, value in counted.items() if str(name).startswith("linked_by_") and value}
     assert linked == {"linked_by_keycloak_id": 1, "linked_by_push": 1, "linked_by_address_hash": 2}
     assert (counted["users"], counted["unlinked_users"]) == (3, 2)
 

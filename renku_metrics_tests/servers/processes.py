@@ -18,7 +18,9 @@ POLL_SECONDS = 0.05
 
 
 @contextmanager
-def running(command: Sequence[str | Path], log: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: Sequence[str | Path], log: Path, environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
     """The program and what it starts, with nothing of the test's own environment but the path to programs."""
     with log.open("wb") as output:
         process = subprocess.Popen(
