@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import dagster as dg
 
@@ -100,6 +100,7 @@ class PullSchedule:
     tables: Sequence[str]
     first_day: Callable[[dt.date], dt.date]
     description: str
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 PULLS = (
@@ -131,6 +132,14 @@ PULLS = (
         first_day=lambda yesterday: yesterday.replace(day=1),
         description="On the first: every source for each day of the last month; numbers follow and are published.",
     ),
+    PullSchedule(
+        name="reconciliation_monthly",
+        cron="0 18 15 * *",
+        tables=[RAW_GITLAB_PUSHES.name, RAW_GITLAB_COMMITS.name],
+        first_day=lambda yesterday: yesterday,
+        description="Lists every project and branch whole again, and tells what the pulls of changes had missed.",
+        tags={RECONCILE: "true"},
+    ),
 )
 
 
@@ -153,31 +162,13 @@ def schedules(grid: Grid) -> list[dg.ScheduleDefinition]:
                 tags={"deployment": deployment},
             )
 
-    @dg.schedule(
-        name="reconciliation_monthly",
-        job=dg.define_asset_job(
-            "reconcile_history", selection=[RAW_GITLAB_PUSHES.name, RAW_GITLAB_COMMITS.name], tags={RECONCILE: "true"}
-        ),
-        cron_schedule="0 18 15 * *",
-        execution_timezone="UTC",
-        default_status=_schedule_status(),
-        description="Lists every project and branch whole again, and tells what the pulls of changes had missed.",
-    )
-    def reconciliation_monthly(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-        yesterday = context.scheduled_execution_time.date() - ONE_DAY
-        for deployment in grid.deployments:
-            yield dg.RunRequest(
-                run_key=f"{deployment} {yesterday}",
-                tags={"deployment": deployment, **partitions.range_tags(deployment, yesterday, yesterday)},
-            )
-
-    return [people_and_projects_daily, reconciliation_monthly, *(_schedule(pull, grid) for pull in PULLS)]
+    return [people_and_projects_daily, *(_schedule(pull, grid) for pull in PULLS)]
 
 
 def _schedule(pull: PullSchedule, grid: Grid) -> dg.ScheduleDefinition:
     @dg.schedule(
         name=pull.name,
-        job=dg.define_asset_job(f"pull_{pull.name}", selection=pull.tables),
+        job=dg.define_asset_job(f"pull_{pull.name}", selection=pull.tables, tags=pull.tags),
         cron_schedule=pull.cron,
         execution_timezone="UTC",
         default_status=_schedule_status(),

@@ -311,6 +311,16 @@ RAW_AMALTHEA_SESSIONS = Table(
     ),
 )
 
+EVENT_TYPES = (
+    "login",
+    "commit",
+    "dataset_created",
+    "dataset_imported",
+    "workflow_run",
+    "session_started",
+    "session_resumed",
+)
+
 EVENTS = Table(
     name="events",
     description="What users did: the cleaned union of all raw tables. One row per thing one user did.",
@@ -321,7 +331,7 @@ EVENTS = Table(
         Column(
             "event_type",
             pa.string(),
-            "login, commit, dataset_created, dataset_imported, workflow_run, session_started, session_resumed.",
+            f"{', '.join(EVENT_TYPES)}.",
             required=True,
         ),
         Column("occurred_at", TIMESTAMP, "When it was done.", required=True),

@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from renku_metrics.assets.raw import RECONCILE
 from renku_metrics.definitions import build_definitions
 from renku_metrics.deployments import Deployment
 from renku_metrics.periods import ONE_DAY, Period, days_between, midnight
@@ -228,6 +229,7 @@ EXPECTED = {
     "all_sources_daily": ("0 2 * * *", ALL_DAYS),
     "last_week": ("0 3 * * 1", ALL_DAYS),
     "last_month": ("30 3 1 * *", ALL_DAYS),
+    "reconciliation_monthly": ("0 18 15 * *", {"raw_gitlab_commits", "raw_gitlab_pushes"}),
 }
 
 
@@ -266,6 +268,7 @@ def test_schedules_pull_their_tables_at_their_time(name: str, tmp_path: Path) ->
         ("last_week", "2026-11-23T03:00", "2026-11-16", "2026-11-22"),
         ("last_month", "2026-12-01T03:30", "2026-11-01", "2026-11-30"),
         ("last_month", "2027-03-01T03:30", "2027-02-01", "2027-02-28"),
+        ("reconciliation_monthly", "2026-11-15T18:00", "2026-11-14", "2026-11-14"),
     ],
 )
 def test_a_tick_asks_for_days_up_to_yesterday_in_one_run_for_each_deployment(
@@ -277,6 +280,12 @@ def test_a_tick_asks_for_days_up_to_yesterday_in_one_run_for_each_deployment(
         assert request.tags[RANGE_START] == f"{deployment}|{first}"
         assert request.tags[RANGE_END] == f"{deployment}|{last}"
     assert len({request.run_key for request in requests}) == 2
+
+
+def test_only_the_reconciliation_lists_everything_again(tmp_path: Path) -> None:
+    definitions = definitions_of("2026-09-17", tmp_path)
+    jobs = {name: definitions.resolve_job_def(definitions.resolve_schedule_def(name).job_name) for name in EXPECTED}
+    assert [name for name, job in jobs.items() if job.tags.get(RECONCILE) == "true"] == ["reconciliation_monthly"]
 
 
 def test_each_tick_of_a_day_is_a_run_of_its_own(tmp_path: Path) -> None:

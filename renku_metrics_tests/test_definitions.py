@@ -121,7 +121,7 @@ def test_no_job_mixes_partitions(definitions: dg.Definitions) -> None:
     jobs = {
         schedule.job_name for schedule in definitions.schedules or [] if isinstance(schedule, dg.ScheduleDefinition)
     }
-    assert len(jobs) == 5
+    assert len(jobs) == 6
     for name in jobs:
         job = definitions.resolve_job_def(name)
         grains = {definitions.resolve_assets_def(key).partitions_def for key in job.asset_layer.selected_asset_keys}

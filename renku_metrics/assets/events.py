@@ -13,6 +13,7 @@ from renku_metrics.assets.specifications import ONE_RUN, specification
 from renku_metrics.deployments import Deployment
 from renku_metrics.events.union import EventsBuilt
 from renku_metrics.tables import (
+    EVENT_TYPES,
     EVENTS,
     RAW_AMALTHEA_SESSIONS,
     RAW_GITLAB_COMMITS,
@@ -85,8 +86,10 @@ def _batched(days: list[str]) -> Iterator[list[str]]:
 
 def _facts(of_day: EventsBuilt) -> dict[str, Any]:
     """What became of a day's raw rows: events by type, and how many were dropped or linked by each rule."""
+    counts = of_day.events["event_type"].value_counts()
     return {
-        **{str(event_type): int(count) for event_type, count in of_day.events["event_type"].value_counts().items()},
+        # Of every type, for a day that lacks one would be a gap in its plot.
+        **{event_type: int(counts.get(event_type, 0)) for event_type in EVENT_TYPES},
         "raw_rows": of_day.rows,
         "dropped_rows": sum(of_day.dropped.values()),
         "dropped": {reason: count for reason, count in of_day.dropped.items() if count},

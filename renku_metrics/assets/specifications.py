@@ -8,11 +8,18 @@ from typing import Any, TypedDict
 import dagster as dg
 import pyarrow as pa
 
-from renku_metrics.tables import Table
+from renku_metrics.tables import STRINGS, TIMESTAMP, Table
 
 OWNERS = ["team:renku"]
 # A run may hold years of days: one pass per deployment, not one run a day.
 ONE_RUN = dg.BackfillPolicy.single_run()
+# Where Arrow's own name is none that a reader of the UI would use.
+TYPE_NAMES = {
+    TIMESTAMP: "timestamp (UTC, ms)",
+    STRINGS: "list of strings",
+    pa.date32(): "date",
+    pa.float64(): "float",
+}
 
 
 def column_schema(table: Table) -> dg.TableSchema:
@@ -52,4 +59,4 @@ def specification(table: Table, group: str, kinds: Iterable[str] = ()) -> Specif
 
 
 def _type_name(kind: pa.DataType) -> str:
-    return "timestamp (UTC, ms)" if pa.types.is_timestamp(kind) else str(kind)
+    return TYPE_NAMES.get(kind, str(kind))

@@ -228,7 +228,7 @@ def test_an_unexpected_error_sinks_no_other_deployment(pipeline: Pipeline, monke
             raise KeyError(ADA)
         return build_events(raw)
 
-    monkeypatch.setattr("renku_metrics.assets.events.build_events", broken_for_a)
+    monkeypatch.setattr("renku_metrics.assets.building.build_events", broken_for_a)
     assert pipeline.materialize([*PEOPLE_AND_PROJECTS]).success
     assert pipeline.materialize(RAW_DAYS, tags=rectangle([YESTERDAY])).success
     counted = pipeline.materialize(["events"], tags=rectangle([YESTERDAY]))

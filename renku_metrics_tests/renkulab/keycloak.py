@@ -132,7 +132,8 @@ class Keycloak:
     def fail_to_log_in(self, user: User | None, at: dt.datetime) -> None:
         """A wrong password, or with no user a name nobody has."""
         error = "invalid_user_credentials" if user else "user_not_found"
-        self.record("LOGIN_ERROR", at, user.id if user else None, "renku", error=error)
+        details = {"auth_method": "openid-connect", "username": user.username if user else "nobody"}
+        self.record("LOGIN_ERROR", at, user.id if user else None, "renku", error=error, details=details)
 
     def record(
         self,

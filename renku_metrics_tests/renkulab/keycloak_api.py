@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote
 
@@ -23,6 +24,16 @@ class _Refused(Exception):  # noqa: N818
     def __init__(self, status: int, **content: Any) -> None:
         super().__init__(status)
         self.response = json_response(content, status)
+
+
+@dataclass(frozen=True)
+class _Page:
+    first: int
+    length: int
+
+    def of(self, rows: list[Row]) -> list[Row]:
+        start = max(self.first, 0)
+        return rows[start:] if self.length < 0 else rows[start : start + self.length]
 
 
 class KeycloakApi:
@@ -64,7 +75,8 @@ class KeycloakApi:
         if not client.service_account:
             description = "Client not enabled to retrieve service account"
             raise _Refused(401, error="unauthorized_client", error_description=description)
-        self.keycloak.record("CLIENT_LOGIN", self.keycloak.clock.now(), None, client_id)
+        account = self.keycloak.users[f"service-account-{client_id}"]
+        self.keycloak.record("CLIENT_LOGIN", self.keycloak.clock.now(), account.id, client_id)
         content = {
             "access_token": self.keycloak.new_token(client_id),
             "expires_in": int(self.keycloak.token_lifespan.total_seconds()),
@@ -79,21 +91,24 @@ class KeycloakApi:
         client = self._caller(request)
         if not parts or parts[0] != self.keycloak.realm:
             raise _Refused(404, error="Realm not found.")
+        # Numbers are read before anything else is looked at.
+        page = _Page(_number(request, "first", 0), _number(request, "max", DEFAULT_LENGTH))
         content: Any
         match parts[1:]:
             case ["events"]:
                 self._require(client, SEES_EVENTS)
-                content = [self._event(event) for event in self._chosen_events(request)]
+                content = [self._event(event) for event in page.of(self._chosen_events(request))]
             case ["events", "config"]:
                 self._require(client, SEES_EVENTS)
                 content = self._events_config()
             case ["users"]:
                 self._require(client, LISTS_USERS)
                 brief = request.first("briefRepresentation") == "true"
-                content = [_user(user, brief) for user in _page(request, self._chosen_users(request, client))]
+                content = [_user(user, brief) for user in page.of(self._visible_users(request, client))]
             case ["users", "count"]:
                 self._require(client, LISTS_USERS)
-                content = len(self._chosen_users(request, client))
+                # Also of those whom the client may not see.
+                content = len(self._chosen_users(request))
             case ["users", _, "federated-identity"]:
                 self._require(client, SEES_USERS)
                 content = []
@@ -123,7 +138,8 @@ class KeycloakApi:
             config["eventsExpiration"] = int(keycloak.events_expiration.total_seconds())
         return config | {
             "eventsListeners": ["jboss-logging"],
-            "enabledEventTypes": [],
+            # A realm that names none saves all of them, and says so.
+            "enabledEventTypes": sorted(EVENT_TYPES),
             "adminEventsEnabled": False,
             "adminEventsDetailsEnabled": False,
         }
@@ -150,7 +166,7 @@ class KeycloakApi:
             if direction not in ("asc", "desc"):
                 raise _Refused(400, error="Invalid value for sortDirection, expected value is asc or desc")
             newest_first = direction == "desc"
-        return _page(request, sorted(found, key=lambda event: event.time, reverse=newest_first))
+        return sorted(found, key=lambda event: event.time, reverse=newest_first)
 
     def _bound(self, request: Request, name: str) -> int | None:
         """The first or last millisecond that is asked for, as this version understands it."""
@@ -190,10 +206,11 @@ class KeycloakApi:
 
     # Users
 
-    def _chosen_users(self, request: Request, client: Client) -> list[User]:
-        if not SEES_USERS & set(client.roles):
-            # Not refused, but everybody is filtered out.
-            return []
+    def _visible_users(self, request: Request, client: Client) -> list[User]:
+        # Who may not see them is not refused, but everybody is filtered out.
+        return self._chosen_users(request) if SEES_USERS & set(client.roles) else []
+
+    def _chosen_users(self, request: Request) -> list[User]:
         enabled, email = request.first("enabled"), request.first("email")
         by_field = enabled is not None or email is not None
         found = [
@@ -215,20 +232,11 @@ def _user(user: User, brief: bool) -> dict[str, Any]:
         "enabled": user.enabled,
         # A user of another directory may lack it.
         "createdTimestamp": round(user.created_at.timestamp() * 1000) if user.created_at else None,
-        "totp": False,
-        "disableableCredentialTypes": [],
-        "requiredActions": [],
-        "notBefore": 0,
+        "access": {"manage": False},
     }
     if not brief:
-        content["attributes"] = {}
+        content |= {"totp": False, "disableableCredentialTypes": [], "requiredActions": [], "notBefore": 0}
     return {key: value for key, value in content.items() if value is not None}
-
-
-def _page(request: Request, rows: list[Row]) -> list[Row]:
-    first, length = _number(request, "first", 0), _number(request, "max", DEFAULT_LENGTH)
-    start = max(first, 0)
-    return rows[start:] if length < 0 else rows[start : start + length]
 
 
 def _number(request: Request, name: str, default: int) -> int:

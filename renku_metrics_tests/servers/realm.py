@@ -60,10 +60,9 @@ class Realm:
 
     def save_events(self, *, enabled: bool = True, expiration: int = 0) -> None:
         """Whether events are saved, and for how many seconds (0: for ever)."""
-        self.administer("PUT", f"/{self.name}/events/config", {"eventsEnabled": enabled, "eventsExpiration": expiration})
-
-    def delete(self) -> None:
-        self.administer("DELETE", f"/{self.name}")
+        self.administer(
+            "PUT", f"/{self.name}/events/config", {"eventsEnabled": enabled, "eventsExpiration": expiration}
+        )
 
     def user_ids(self) -> dict[str, str]:
         """The ids of all people by address."""
@@ -89,9 +88,7 @@ class Realm:
 
         def ask(method: str, url: str, **arguments: Any) -> requests.Response:
             # The cookies are for safe connections alone, which requests does not take loopback for.
-            answer = requests.request(
-                method, url, cookies=cookies, allow_redirects=False, timeout=SECONDS, **arguments
-            )
+            answer = requests.request(method, url, cookies=cookies, allow_redirects=False, timeout=SECONDS, **arguments)
             cookies.update(answer.cookies.get_dict())
             return answer
 
