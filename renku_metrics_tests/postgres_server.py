@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from renku_metrics_tests.servers.processes import free_ports
 
 NOT_INSTALLED = "PostgreSQL's server is not installed (apt-get install postgresql)"
 # PostgreSQL refuses to run as root.
@@ -30,7 +31,7 @@ def postgres_server() -> Iterator[dict[str, str]]:
     programs = binaries()
     assert programs is not None, NOT_INSTALLED
     folder = Path(tempfile.mkdtemp(prefix="renku-metrics-postgres-"))
-    port = _free_port()
+    [port] = free_ports(1)
     as_user: list[str] = []
     if os.geteuid() == 0:
         account = pwd.getpwnam(UNPRIVILEGED)
@@ -67,10 +68,3 @@ def postgres_server() -> Iterator[dict[str, str]]:
             run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -95,7 +95,7 @@ def dagster_stack(home: Path) -> Iterator[Stack]:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     # With its children, such as the runs of the code server.
-    for ending in (signal.SIGINT, signal.SIGKILL):
+    for ending in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, ending)
         with contextlib.suppress(subprocess.TimeoutExpired):

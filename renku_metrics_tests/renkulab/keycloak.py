@@ -14,7 +14,7 @@ Version = tuple[int, int, int]
 EVENT_TYPES = frozenset(
     {
         *("LOGIN", "LOGIN_ERROR", "REGISTER", "REGISTER_ERROR", "LOGOUT", "LOGOUT_ERROR", "CODE_TO_TOKEN"),
-        *("CODE_TO_TOKEN_ERROR", "CLIENT_LOGIN", "CLIENT_LOGIN_ERROR", "REFRESH_TOKEN", "UPDATE_PROFILE"),
+        *("CODE_TO_TOKEN_ERROR", "CLIENT_LOGIN", "CLIENT_LOGIN_ERROR", "UPDATE_PROFILE"),
         *("OAUTH2_DEVICE_AUTH", "OAUTH2_DEVICE_CODE_TO_TOKEN", "IDENTITY_PROVIDER_LOGIN", "DELETE_ACCOUNT"),
     }
 )
@@ -94,7 +94,9 @@ class Keycloak:
         """A confidential client; its service account is a user too."""
         client = self.clients[client_id] = Client(secret, roles)
         account = f"service-account-{client_id}"
-        self.users[account] = User(self._new_id(), account, "", self.clock.now(), service_account=True)
+        self.users[account] = User(
+            self._new_id(), account, "", self.clock.now(), email_verified=False, service_account=True
+        )
         return client
 
     def add_user(self, email: str, at: dt.datetime, *, user_id: str | None = None, email_verified: bool = True) -> User:

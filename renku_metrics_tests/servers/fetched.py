@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 ASKED_FOR = "RENKU_METRICS_REAL_SERVERS"
+LONGEST_FETCH_SECONDS = 300.0
 NOT_ASKED_FOR = f"real servers are tested with {ASKED_FOR}=1 alone, which fetches them"
 
 
@@ -24,6 +25,10 @@ def asked_for() -> bool:
 def cache() -> Path:
     """Where this machine keeps what was fetched for tests."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "renku-metrics-tests"
+
+
+class NotToBeHadError(Exception):
+    """Why this machine cannot have a piece of software."""
 
 
 def fetched(name: str, fetch: Callable[[Path], None]) -> Path:
@@ -39,10 +44,8 @@ def fetched(name: str, fetch: Callable[[Path], None]) -> Path:
             folder.mkdir(parents=True)
             try:
                 fetch(folder)
-            except subprocess.CalledProcessError as error:
-                lines = f"{error.stdout}\n{error.stderr}".split("\n")
-                cause = next((line for line in lines if "ERROR" in line), "no reason given")
-                pytest.skip(f"{name} cannot be fetched on this machine: {cause}")
+            except NotToBeHadError as error:
+                pytest.skip(f"this machine cannot have {name}: {error}")
             complete.touch()
     return folder
 
@@ -57,5 +60,13 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def run(*command: str | Path) -> str:
-    """What the program prints. Raises CalledProcessError."""
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    """What the program prints. Raises NotToBeHadError."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_FETCH_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NotToBeHadError(str(error)) from None
+    if done.returncode:
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        first = next((line for line in lines if "ERROR" in line), lines[-1] if lines else "")
+        raise NotToBeHadError(f"{command[0]} failed: {first}")
+    return done.stdout

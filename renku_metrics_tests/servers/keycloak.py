@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from renku_metrics_tests.servers.fetched import alone, fetched, run
+from renku_metrics_tests.servers.fetched import NotToBeHadError, alone, fetched, run
 from renku_metrics_tests.servers.processes import free_ports, running, wait_for
 
 VERSION = (26, 7, 1)
+OLDEST_JAVA = 17
 ADMINISTRATOR = {"username": "admin", "password": "admin"}
 
 
@@ -43,6 +44,10 @@ def keycloak_server() -> Iterator[str]:
 
 
 def _fetch(version: str, folder: Path) -> None:
+    # "openjdk 17.0.15 2025-04-15"
+    java = run("java", "--version").split()[1]
+    if int(java.split(".")[0]) < OLDEST_JAVA:
+        raise NotToBeHadError(f"it needs Java {OLDEST_JAVA} or later, and here is {java}")
     artifact = f"org.keycloak:keycloak-quarkus-dist:{version}:zip"
     run("mvn", "--batch-mode", "--quiet", "dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={folder}")
     [archive] = folder.glob("*.zip")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import requests
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 POLL_SECONDS = 0.05
 
 

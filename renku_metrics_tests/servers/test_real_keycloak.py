@@ -72,6 +72,11 @@ def pull_logins(realm: Realm, state: LoginsState | None = None, at: dt.datetime 
     return source(realm).pull_logins(state or LoginsState(), at or now())
 
 
+def begun(pull: LoginsPull) -> dt.datetime:
+    assert pull.state.begun is not None
+    return pull.state.begun
+
+
 def who(rows: pd.DataFrame) -> list[tuple[Any, Any]]:
     return sorted(zip(rows["keycloak_id"], rows["client_id"], strict=True))
 
@@ -91,19 +96,20 @@ def test_people_are_pulled_and_service_accounts_are_not(realm: Realm) -> None:
 
 
 def test_a_login_is_one_row_for_each_application_and_a_failed_one_is_none(realm: Realm) -> None:
-    begun, ids = now(), {address.lower(): key for address, key in realm.user_ids().items()}
+    ids = {address.lower(): key for address, key in realm.user_ids().items()}
+    before = now()
     assert realm.log_in(ADA, "renku").ok
     assert not realm.log_in(ADA, "renku", "not the password").ok
     assert not realm.log_in("nobody@university.example", "renku").ok
     realm.log_in_with_browser(BOB, *APPLICATIONS)
-    ended = now()
+    after = now()
 
-    pull = pull_logins(realm, at=ended)
+    pull = pull_logins(realm, at=after)
 
     bob = [(ids[BOB.lower()], application) for application in APPLICATIONS]
     assert who(pull.rows) == sorted([(ids[ADA], "renku"), *bob])
-    assert begun <= pull.rows["occurred_at"].min() <= pull.rows["occurred_at"].max() <= ended
-    assert pull.seen == Span(pull.rows["occurred_at"].min(), ended)
+    assert before <= pull.rows["occurred_at"].min() <= pull.rows["occurred_at"].max() <= after
+    assert pull.seen == Span(pull.rows["occurred_at"].min(), after)
     assert not pull.notes
 
 
@@ -122,7 +128,7 @@ def test_more_people_and_logins_than_a_page_holds_are_pulled_once_each(keycloak_
     ids = realm.user_ids()
     assert set(source(realm).pull_users(now())["keycloak_id"]) == set(ids.values())
     assert who(first.rows) == sorted((key, "renku") for key in ids.values())
-    assert second.seen == Span(first.state.begun, second.state.begun)
+    assert second.seen == Span(begun(first), begun(second))
     merged = RAW_KEYCLOAK_LOGINS.merge(first.rows, second.rows)
     assert who(merged) == sorted((ids[person], "renku") for person in [*people, *people[:3]])
 
@@ -150,18 +156,17 @@ def test_while_event_saving_is_off_nothing_is_seen_and_it_is_said(realm: Realm) 
         "event saving is switched off: turn it on in the realm's settings, with LOGIN among its types",
     )
     assert len(on.rows) == 1
-    assert on.seen == Span(on.rows["occurred_at"].min(), on.state.begun)
+    assert on.seen == Span(on.rows["occurred_at"].min(), begun(on))
 
 
 def test_what_the_realm_forgot_between_two_pulls_is_not_seen(realm: Realm) -> None:
     realm.save_events(expiration=3600)
     assert realm.log_in(ADA, "renku").ok
     first = pull_logins(realm)
-    assert first.state.begun is not None
     realm.save_events(expiration=1)
     wait_until(lambda: not realm.events())
 
-    later = first.state.begun + HOUR
+    later = begun(first) + HOUR
     second = pull_logins(realm, first.state, later)
 
     assert len(first.rows) == 1

@@ -322,14 +322,14 @@ def test_all_users_are_pulled_but_service_accounts(lab: RenkuLab) -> None:
 
 def test_a_user_deleted_while_the_pages_are_read_hides_nobody(lab: RenkuLab) -> None:
     people = [lab.keycloak.add_user(f"person-{number:03}@example.org", NOW - DAY) for number in range(150)]
-    chosen = lab._keycloak_api._chosen_users
+    visible = lab._keycloak_api._visible_users
 
     def delete_one_after_the_first_page(request: Any, client: Any) -> Any:
         if request.first("first") == "100" and people[0].id in lab.keycloak.users:
             lab.keycloak.delete_user(people[0])
-        return chosen(request, client)
+        return visible(request, client)
 
-    lab._keycloak_api._chosen_users = delete_one_after_the_first_page  # type: ignore[method-assign]
+    lab._keycloak_api._visible_users = delete_one_after_the_first_page  # type: ignore[method-assign]
 
     assert set(source(lab).pull_users(NOW)["keycloak_id"]) == {person.id for person in people}
 
