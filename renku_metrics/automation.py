@@ -42,7 +42,7 @@ def follow_changed_days() -> Condition:
     people_and_projects = dg.AssetSelection.assets(*PEOPLE_AND_PROJECTS)
     missing = When.newly_missing().since(When.newly_requested() | When.newly_updated())
     changed = _until_requested(When.any_deps_match(When.data_version_changed()).ignore(people_and_projects))
-    return (missing | changed | _failed()) & ~When.any_deps_match(When.missing()) & _quiet()
+    return (missing | changed | _failed()) & _all_there() & _quiet()
 
 
 def follow_changed_numbers() -> Condition:
@@ -62,6 +62,11 @@ def _until_requested(trigger: Condition) -> Condition:
     does the request of the tick before where the trigger has come again.
     """
     return trigger.since(When.newly_requested() & ~trigger)
+
+
+def _all_there() -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
+    """Whatever the partition is made of was stored; a week that has just begun is made of nothing yet."""
+    return ~When.any_deps_match(When.missing()) & When.any_deps_match(~When.missing())
 
 
 def _quiet() -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:

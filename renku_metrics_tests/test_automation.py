@@ -15,14 +15,17 @@ from renku_metrics.assets.raw import RECONCILE
 from renku_metrics.definitions import build_definitions
 from renku_metrics.deployments import Deployment
 from renku_metrics.periods import ONE_DAY, Period, days_between, midnight
+from renku_metrics.tables import PeriodKind
 from renku_metrics_tests.assets.pipeline import METRICS, PEOPLE_AND_PROJECTS, RAW_DAYS, Pipeline, range_of
-from renku_metrics_tests.assets.small_lab import SmallLab, served
+from renku_metrics_tests.assets.small_lab import HOUR, SmallLab, served
 
 TODAY = dt.datetime.now(dt.UTC).date()
 YESTERDAY = TODAY - ONE_DAY
 # Two weeks that are over, and whole in the grid.
 LAST_MONDAY = Period.of("week", YESTERDAY).start
 START = LAST_MONDAY - 14 * ONE_DAY
+
+KINDS: tuple[PeriodKind, ...] = ("week", "month")
 
 Requested = Mapping[str, AbstractSet[str | None]]
 
@@ -189,6 +192,15 @@ def test_days_that_were_never_pulled_start_nothing(world: World) -> None:
     # The logins and sessions of the day are not there, nor the users.
     world.materialize(f"b|{YESTERDAY}", "raw_gitlab_commits")
     assert ticks.next() == {}
+
+
+def test_a_week_or_month_that_has_just_begun_waits_for_its_first_day(world: World) -> None:
+    ticks = Ticks(world.pipeline)
+    assert ticks.next() == {}
+    new_week, new_month = (Period.of(kind, TODAY).end + ONE_DAY for kind in KINDS)
+    for first in sorted({new_week, new_month}):
+        # Once a day everything is published anew.
+        assert ticks.next(midnight(first) + 6 * HOUR) == {"published": {None}}
 
 
 def test_what_was_pulled_before_the_automation_began_is_counted(world: World) -> None:

@@ -11,8 +11,8 @@ import pandas as pd
 
 from renku_metrics.tables import PeriodKind
 
-# Weeks before a week that it is compared with, and how far from their median it may be: in users, and in multiples
-# of how far these weeks lie from it themselves.
+# How many weeks are compared, each with as many before it, and how far from their median it may be: in users, and in
+# multiples of how far these weeks lie from it themselves.
 NEIGHBOURS = 8
 FAR_USERS = 5
 FAR_TIMES = 4.0
@@ -20,7 +20,9 @@ UNLINKED_LIMIT = 0.2
 
 PERSONAL = re.compile(
     r"[^\s@:/]+@[^\s@]+\.[a-z]{2,}"  # an email address
-    r"|(?<![\w.])(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}(?![\w.])",  # an IPv4 address
+    r"|(?<![\w.])(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}(?![\w.])"  # an IPv4 address
+    r"|(?<![\w:.])(?:(?:[0-9a-f]{1,4}:){7}|(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,5})?::)"  # an IPv6 address, whole
+    r"[0-9a-f]{1,4}(?::[0-9a-f]{1,4})*(?![\w:])",  # or shortened
     re.IGNORECASE,
 )
 
@@ -80,7 +82,9 @@ def _weeks_far_from_their_neighbours(rows: Rows) -> Iterable[str]:
         spread = before.apply(lambda values: (values - values.median()).abs().median())
         distance = (users - usual).abs()
         far = distance > (FAR_TIMES * spread).clip(lower=FAR_USERS)
-        yield from _lines(series.assign(usual=usual)[far], "users", "usual")
+        # What was seen then need not be seen for ever.
+        latest = series.index.isin(series.index[-NEIGHBOURS:])
+        yield from _lines(series.assign(usual=usual)[far & latest], "users", "usual")
 
 
 def _unlinked_above_limit(rows: Rows) -> Iterable[str]:
@@ -105,7 +109,7 @@ CHECKS = (
     ),
     Check(
         "weeks_are_like_their_neighbours",
-        f"No complete week lies unusually far from the median of the {NEIGHBOURS} complete weeks before it.",
+        f"None of the last {NEIGHBOURS} complete weeks is unusually far from the median of the {NEIGHBOURS} before it.",
         blocking=False,
         failing=_weeks_far_from_their_neighbours,
     ),
@@ -122,9 +126,9 @@ def personal_values(frame: pd.DataFrame) -> int:
     """How many values of the frame look like an email or IP address, lists included."""
     found = 0
     for name in frame.columns:
-        values = frame[name].explode().dropna()
-        texts = values[values.map(lambda value: isinstance(value, str))].astype("str")
-        found += int(texts.str.contains(PERSONAL).sum())
+        if frame[name].dtype == object or isinstance(frame[name].dtype, pd.StringDtype):
+            values = frame[name].explode().dropna()
+            found += sum(bool(PERSONAL.search(value)) for value in values if isinstance(value, str))
     return found
 
 

@@ -28,6 +28,13 @@ change those, raise the version, and run `python -m renku_metrics.metrics.defini
 
 A user is counted once per period and deployment. Users of two deployments are two users: numbers of deployments do
 not add up, nor do weeks add up to a month.
+
+The denominator needs logins, commits and sessions alike, so a series says where its make-up changes: where a source is
+known only since a date (Keycloak has forgotten the logins before the first pull, the audit log was switched on later),
+every period before that date is published as not complete and names the days in `missing`, and the first complete
+period is where the series begins to mean one thing. Numbers on both sides of it are not to be compared. A deployment
+that lacks a source for good has no complete period at all. `coverage.parquet` tells for each period how many of its
+days each source covers, and by which rule how many of its active users are known.
 """
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from renku_metrics.metrics.definition import CoreAction
 from renku_metrics.metrics.dictionary import CORE_ACTIONS
-from renku_metrics.tables import REVISIONS, Table, published_table
+from renku_metrics.tables import COVERAGE, REVISIONS, Table, published_table
 
 PANDAS = """import pandas as pd
 
@@ -14,6 +14,9 @@ weekly = pd.read_parquet("weekly.parquet")
 complete = weekly[weekly["complete"]]
 print(complete.pivot(index=["deployment", "period"], columns="core_action", values="users"))
 """
+GONE = """A row that is no longer published (its deployment was removed, its start moved, its core action given up) is a
+revision that has no numbers after it; that it is published again is none. The growth of a period that was not over is
+none either."""
 DUCKDB = """SELECT deployment, period, core_action, users, round(100 * share, 1) AS percent
 FROM 'weekly.parquet'
 WHERE complete
@@ -35,14 +38,25 @@ One row per deployment, period and core action:
 | --- | --- |
 | `weekly.parquet`, `weekly.csv` | by ISO week, Monday to Sunday, UTC |
 | `monthly.parquet`, `monthly.csv` | by calendar month, UTC |
-| `revisions.parquet` | every published number of a finished period that changed later, and why |
+| `coverage.parquet`, `coverage.csv` | of each period, how many days are known of each source, and how users are known |
+| `revisions.parquet` | every published number of a finished period that changed later or is gone, and why |
 | `definitions.json` | what exactly each number counts, its version, and what it is known not to see |
 
 ## weekly and monthly
 
 {_columns(published_table("week"))}
 
+## coverage
+
+{_columns(COVERAGE)}
+
+`keycloak_id` links logins and sessions; the others link commits, in this order: an address that names the account
+(`noreply`), an address confirmed in GitLab, one that Keycloak knows, whoever pushed the commit, and else the address
+alone (`address_hash`). Somebody whom several rules linked is in several of these columns.
+
 ## revisions
+
+{GONE}
 
 {_columns(REVISIONS)}
 
@@ -67,6 +81,9 @@ With DuckDB:
 - A share of few active users says little: look at `active_users` beside it.
 - `unlinked` people are known by the address of their commits alone. Some of them also count under their account, so
   the larger it is, the more `users` and `active_users` are too large.
+- A line begins to know a source at a date: all its periods before are not `complete` and name the source in `missing`.
+  Where they end, the line may step up, because more was seen and not because more was done. Begin at the first complete
+  period; `coverage` tells how many days each period knows.
 - A step in a line where `definition` changes may be a change of what is counted.
 - What happens only on a person's own machine is not seen; `definitions.json` lists the gaps of each number, and
   whether they make it too small or too large.

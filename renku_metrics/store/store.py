@@ -121,11 +121,15 @@ class Store:
 
     def partitions(self, table: Table, deployment: str) -> list[Partition]:
         """The partitions of the deployment that were ever written, by listing them."""
-        found = []
+        return list(self.versions(table, deployment))
+
+    def versions(self, table: Table, deployment: str) -> dict[Partition, str]:
+        """The same, each with what changes whenever it is written."""
+        found = {}
         for info in self.storage.list(f"{table.path}/deployment={deployment}/"):
             folders = info.key.removeprefix(f"{table.path}/").split("/")[:-1]
             if info.key.endswith("/data.parquet") and len(folders) == len(table.partitioned_by):
-                found.append(tuple(unquote(folder.partition("=")[2]) for folder in folders))
+                found[tuple(unquote(folder.partition("=")[2]) for folder in folders)] = info.version
         return found
 
     def read_state(self, name: str) -> bytes | None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from renku_metrics.metrics.coverage import Coverage, add, covers, from_json, missing, to_json
+from renku_metrics.metrics.coverage import Coverage, add, covers, from_json, missing, to_json, without
 from renku_metrics.periods import ONE_DAY, Period, Span
 from renku_metrics_tests.metrics.rows import ALWAYS, EVERYTHING, covered, day, periods, span
 
@@ -123,3 +123,29 @@ def test_complete_only_if_whatever_happened_was_seen(pulls: list[tuple[str, int,
         happened = set(range(first, first + 24 * 7))
         oracle = first + 24 * 7 <= now and all(happened <= seen for seen in world.seen.values())
         assert (missing(week, coverage, START + dt.timedelta(hours=now)) == "") is oracle
+
+
+def test_whole_days_are_taken_out_of_a_span() -> None:
+    spans = [span("2026-11-16", "2026-11-20"), span("2026-11-22T06:00", "2026-11-23T06:00")]
+    assert without(spans, [day("2026-11-17"), day("2026-11-22"), day("2026-12-01")]) == [
+        span("2026-11-16", "2026-11-17"),
+        span("2026-11-18", "2026-11-20"),
+        span("2026-11-23", "2026-11-23T06:00"),
+    ]
+    assert without(spans, []) == spans
+    assert without([span("2026-11-16", "2026-11-17")], [day("2026-11-16")]) == []
+
+
+@given(st.lists(st.tuples(HOURS, HOURS).map(sorted), max_size=5), st.sets(st.integers(0, 13), max_size=6))
+def test_less_some_days_the_spans_hold_exactly_the_other_hours(pairs: list[list[int]], numbers: set[int]) -> None:
+    spans: list[Span] = []
+    for first, last in pairs:
+        spans = add(spans, hours(first, last))
+    left = without(spans, {(START + number * ONE_DAY).date() for number in numbers})
+
+    def held(by: list[Span]) -> set[int]:
+        moments = {hour: START + dt.timedelta(hours=hour) for hour in range(24 * 14)}
+        return {hour for hour, moment in moments.items() if any(one.start <= moment < one.end for one in by)}
+
+    assert held(left) == {hour for hour in held(spans) if hour // 24 not in numbers}
+    assert left == sorted(left)

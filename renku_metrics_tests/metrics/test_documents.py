@@ -16,7 +16,7 @@ from renku_metrics.metrics.definitions_document import definitions, metrics_page
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS, CREATING_A_DATASET
 from renku_metrics.metrics.published_readme import published_readme
 from renku_metrics.metrics.publishing import publish
-from renku_metrics.tables import REVISIONS, PeriodKind, published_table
+from renku_metrics.tables import COVERAGE, REVISIONS, PeriodKind, published_table
 from renku_metrics_tests.metrics.rows import DEPLOYMENT, EVERYTHING, NOW, periods, user_days
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -58,10 +58,18 @@ def test_definitions_are_plain_json_with_every_declared_field() -> None:
 
 def test_the_readme_names_every_column_file_and_core_action() -> None:
     readme = published_readme()
-    for table in (published_table("week"), REVISIONS):
+    for table in (published_table("week"), COVERAGE, REVISIONS):
         for column in table.columns:
             assert f"| {column.name} |" in readme
-    for name in ("weekly.parquet", "weekly.csv", "monthly.parquet", "monthly.csv", "revisions.parquet"):
+    for name in (
+        "weekly.parquet",
+        "weekly.csv",
+        "monthly.parquet",
+        "monthly.csv",
+        "coverage.parquet",
+        "coverage.csv",
+        "revisions.parquet",
+    ):
         assert f"`{name}`" in readme
     for action in CORE_ACTIONS:
         assert f"- `{action.key}`: " in readme

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from renku_metrics.metrics.coverage import Coverage
-from renku_metrics.metrics.publishing import publish, revise
+from renku_metrics.metrics.publishing import cover, in_effect, publish, revise
 from renku_metrics.tables import REVISIONS, USER_LINKS, active_users_table, core_action_table, published_table
-from renku_metrics_tests.metrics.rows import ALWAYS, DEPLOYMENT, EVERYTHING, NOW
+from renku_metrics_tests.metrics.rows import ALWAYS, DEPLOYMENT, EVERYTHING, NOW, covered, span
 
 WEEKS = active_users_table("week")
 ACTION = core_action_table("running_a_workflow", "", "week")
@@ -176,3 +176,73 @@ def test_rows_published_for_the_first_time_are_no_revision(empty_first: bool) ->
     none = published_table("week").frame()
     before, after = (none, week(5)) if empty_first else (none, none)
     assert revise(before, after, {}, NOW).equals(REVISIONS.frame())
+
+
+def test_a_row_that_is_no_longer_there_is_a_revision() -> None:
+    none = published_table("week").frame()
+    [row] = revise(week(5), none, {}, NOW).to_dict("records")
+    assert (row["users_before"], row["definition_before"], row["reason"]) == (
+        5,
+        "running_a_workflow 3; active_users 1",
+        "no longer published",
+    )
+    assert pd.isna(row["users_after"])
+    assert pd.isna(row["active_users_after"])
+    assert pd.isna(row["definition_after"])
+    assert revise(week(5, now=dt.datetime(2026, 11, 18, tzinfo=dt.UTC)), none, {}, NOW).empty
+
+
+LATER = NOW + dt.timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("finished", "kept"), [(NOW - dt.timedelta(hours=1), False), (NOW, True)], ids=["killed", "finished"]
+)
+def test_a_revision_counts_once_the_number_it_tells_of_was_written(finished: dt.datetime, kept: bool) -> None:
+    revisions = revise(week(5), week(6), {}, NOW)
+    assert in_effect(revisions, week(6), finished).equals(revisions)
+    assert len(in_effect(revisions, week(5), finished)) == kept
+    assert len(in_effect(revisions, published_table("week").frame(), finished)) == kept
+
+
+def test_the_revision_of_a_row_that_is_gone_counts_once_it_is_gone() -> None:
+    none = published_table("week").frame()
+    revisions = revise(week(5), none, {}, NOW)
+    before = NOW - dt.timedelta(hours=1)
+    assert in_effect(revisions, none, before).equals(revisions)
+    assert in_effect(revisions, week(5), before).empty
+    # Back again, in a publication that was finished.
+    assert in_effect(revisions, week(5), NOW).equals(revisions)
+
+
+def test_earlier_revisions_of_a_number_stay() -> None:
+    revisions = pd.concat([revise(week(4), week(5), {}, NOW), revise(week(5), week(6), {}, LATER)], ignore_index=True)
+    assert list(in_effect(revisions, week(5), NOW)["users_after"]) == [5]
+    assert list(in_effect(revisions, week(6), NOW)["users_after"]) == [5, 6]
+    assert in_effect(REVISIONS.frame(), week(6), NOW).empty
+
+
+def test_coverage_tells_the_days_of_each_source_and_how_active_users_are_linked() -> None:
+    logins, sessions = [span("2026-11-19", "2026-12-01")], [span("2026-11-01", "2026-11-22T12:00")]
+    [row] = cover(
+        "week", WEEKS.frame([active("2026-11-16", 8, 2)]), {DEPLOYMENT: covered(logins, ALWAYS, sessions)}
+    ).to_dict("records")
+    assert {name: value for name, value in row.items() if not str(name).startswith("linked_by_")} == {
+        "deployment": DEPLOYMENT,
+        "period": "2026-W47",
+        "period_start": dt.date(2026, 11, 16),
+        "period_end": dt.date(2026, 11, 22),
+        "days": 7,
+        "logins_days": 4,
+        "commits_days": 7,
+        "sessions_days": 6,
+        "active_users": 8,
+    }
+    assert (row["linked_by_address_hash"], row["linked_by_push"]) == (2, 0)
+
+
+def test_coverage_of_a_source_that_a_deployment_does_not_have_is_empty() -> None:
+    coverage: Coverage = {"logins": ALWAYS, "commits": [], "sessions": None}
+    [row] = cover("week", WEEKS.frame([active("2026-11-16", 8)]), {DEPLOYMENT: coverage}).to_dict("records")
+    assert (row["logins_days"], row["commits_days"]) == (7, 0)
+    assert pd.isna(row["sessions_days"])
