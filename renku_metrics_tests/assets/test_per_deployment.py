@@ -12,7 +12,7 @@ import pytest
 
 from renku_metrics.events.union import EventsBuilt, RawFrames, build_events
 from renku_metrics.periods import ONE_DAY, Period, days_between, midnight
-from renku_metrics.tables import EVENTS, RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS, USER_DAYS, Table
+from renku_metrics.tables import EVENT_TYPES, EVENTS, RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS, USER_DAYS, Table
 from renku_metrics_tests.assets.pipeline import PEOPLE_AND_PROJECTS, RAW_DAYS, Pipeline, range_of
 from renku_metrics_tests.assets.small_lab import ADA, SmallLab, served
 from renku_metrics_tests.renkulab.faults import unauthorized
@@ -109,6 +109,8 @@ def test_a_range_over_deployments_leaves_what_runs_of_each_partition_leave(pipel
                 same = {name: value for name, value in facts(event).items() if name != "dagster/uri"}
                 assert same == {n: v for n, v in facts(one_by_one[partition]).items() if n != "dagster/uri"}
                 assert event.tags == one_by_one[partition].tags
+        # A type without an event counts nought, that its plot has no gaps.
+        assert all(facts(event).keys() >= set(EVENT_TYPES) for event in recorded(pipeline, "events").values())
         # Every day that a commit is on is known to Dagster, asked for or not, in one way as in the other.
         commits = recorded(pipeline, "raw_gitlab_commits")
         assert commits.keys() == recorded(singly, "raw_gitlab_commits").keys() == keys(DAYS)

@@ -15,7 +15,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError, StoreError
@@ -409,33 +408,17 @@ def test_sessions_of_a_simulated_operator_are_all_found(tmp_path: Path) -> None:
     assert state.spans() == [Span(utc("2026-11-02"), utc("2026-11-05T12:01:00"))]
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(variable, "testing")
-        patch.setenv("AWS_REGION", "us-east-1")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        yield f"http://{host}:{port}"
-    server.stop()
-
-
-def test_files_in_a_bucket_without_prefix_are_read(s3: str) -> None:
-    client = boto3.client("s3", endpoint_url=s3)
-    client.create_bucket(Bucket="audit")
+def test_files_in_a_bucket_without_prefix_are_read(bucket: str) -> None:
     for key, content in days_files(1, 2).items():
         # With an empty pathPrefix Amalthea begins the key with a slash.
-        client.put_object(Bucket="audit", Key=f"/{key}", Body=content)
+        boto3.client("s3").put_object(Bucket=bucket, Key=f"/{key}", Body=content)
 
-    rows, state, _ = pull(open_storage("s3://audit", s3))
+    rows, state, _ = pull(open_storage(f"s3://{bucket}"))
 
     assert set(rows["changed_at"]) == {pd.Timestamp("2026-11-01T10:00:00Z"), pd.Timestamp("2026-11-02T10:00:00Z")}
     assert state.spans() == [Span(utc("2026-11-01"), utc("2026-11-02"))]
 
 
-def test_a_bucket_that_does_not_exist_is_named(s3: str) -> None:
+def test_a_bucket_that_does_not_exist_is_named(s3_environment: str) -> None:
     with pytest.raises(SourceError, match=r"^lab: amalthea: audit_log: s3://nowhere/logs/: there is no bucket nowhere"):
-        pull(open_storage("s3://nowhere/logs", s3))
+        pull(open_storage("s3://nowhere/logs", s3_environment))

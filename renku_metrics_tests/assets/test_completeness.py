@@ -1,0 +1,63 @@
+"""What a number may claim to know when things change while it is read, or the start of its deployment is moved."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import orjson
+import pytest
+
+from renku_metrics.assets.completeness import read_counts
+from renku_metrics.assets.pulls import Pull, coverage_state
+from renku_metrics.deployments import read_deployments
+from renku_metrics.metrics import coverage
+from renku_metrics.metrics.dictionary import ACTIVE_USERS
+from renku_metrics.periods import ONE_DAY, midnight, now
+from renku_metrics.store import freshness
+from renku_metrics.store.freshness import Built
+from renku_metrics.store.store import Store
+from renku_metrics_tests.assets.mortal_storage import MortalStorage
+from renku_metrics_tests.assets.planted import WEEKS, plant
+from renku_metrics_tests.assets.small_lab import SmallLab, served
+
+TODAY = dt.datetime.now(dt.UTC).date()
+START = TODAY - 4 * ONE_DAY
+
+
+def test_what_is_counted_anew_while_it_is_read_passes_for_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(MortalStorage())
+    table = ACTIVE_USERS.table("week")
+    for week in WEEKS:
+        plant(store, "week", week, 3, 8)
+    freshness.record(store, "lab", table.name, {week: Built("first") for week in WEEKS})
+    assert set(read_counts(store, "lab", [table]).built[table.name]) == set(WEEKS)
+
+    read_if_there = Store.read_if_there
+
+    def read_during_a_count(*arguments: object) -> object:
+        freshness.record(store, "lab", table.name, {WEEKS[1]: Built("second")})
+        return read_if_there(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Store, "read_if_there", read_during_a_count)
+    assert set(read_counts(store, "lab", [table]).built[table.name]) == {WEEKS[0], WEEKS[2]}
+
+
+def test_days_before_the_start_are_not_covered_though_they_were_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Their rows are left out; so if the start were moved there later, nothing would be known of them.
+    small = SmallLab("lab", tmp_path, START - 10 * ONE_DAY)
+    for back in range(14, 0, -1):
+        small.log_in(TODAY - back * ONE_DAY)
+        small.start_session(TODAY - back * ONE_DAY)
+    small.lab.clock.set(midnight(TODAY))
+    store = Store(MortalStorage())
+    with served([small], tmp_path / "deployments", START, monkeypatch):
+        deployment = read_deployments(tmp_path / "deployments")["lab"]
+        Pull(deployment, "keycloak", store, now(), lambda line: None).keycloak_logins()
+        Pull(deployment, "amalthea", store, now(), lambda line: None).amalthea_sessions()
+    for kind in ("logins", "sessions"):
+        [span] = coverage.from_json(orjson.loads(store.read_state(coverage_state("lab", kind)) or b"[]"))
+        assert span.start == midnight(START)
+        assert span.end > midnight(START + ONE_DAY)
