@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import configparser
 import getpass
+import hashlib
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -51,7 +52,8 @@ for server in servers:
 @contextmanager
 def swift_server(access_key: str, secret_key: str, page_length: int) -> Iterator[str]:
     """Address of an empty store that lists ``page_length`` keys at a time; the access key is ``account:user``."""
-    programs = fetched(f"swift-{sys.implementation.cache_tag}", _install) / "bin"
+    version = f"{sys.implementation.cache_tag}-{hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:8]}"
+    programs = fetched(f"swift-{version}", _install) / "bin"
     ports = dict(zip((*KEEPERS, "proxy"), free_ports(4), strict=True))
     with tempfile.TemporaryDirectory(prefix="renku-metrics-swift-") as temporary, ExitStack() as stack:
         folder = Path(temporary)

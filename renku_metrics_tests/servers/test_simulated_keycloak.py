@@ -30,6 +30,8 @@ CLIENTS = {
 APPLICATIONS = ("renku", "renku-cli", "gitlab")
 # What has another value on each server, and what the simulation leaves out.
 OWN = {"id", "time", "realmId", "userId", "sessionId", "ipAddress", "details", "createdTimestamp", "access_token"}
+# Its words are in any order.
+OWN |= {"scope"}
 LEFT_OUT = {"firstName", "lastName"}
 
 
