@@ -29,10 +29,12 @@ class Relinked:
         addresses = pd.Series(sorted(before.addresses | after.addresses), dtype="str")
         of_ids, of_addresses = before.of_gitlab_users(ids), before.of_addresses(addresses)
         other_user = of_ids.ne(after.of_gitlab_users(ids)) | ids.isin(before.bots ^ after.bots)
-        other_holder = of_addresses.ne(after.of_addresses(addresses))
+        # A bot may bear the id of the person whose address it has.
+        other_bot = addresses.isin(before.bot_addresses ^ after.bot_addresses)
+        other_holder = of_addresses.ne(after.of_addresses(addresses)) | other_bot
         return cls(
             users=frozenset(of_ids[other_user]) | frozenset(of_addresses[other_holder]),
-            addresses=frozenset(addresses[other_holder]) | (before.bot_addresses ^ after.bot_addresses),
+            addresses=frozenset(addresses[other_holder]),
             no_bots=before.bots - after.bots,
             no_bot_addresses=before.bot_addresses - after.bot_addresses,
         )
