@@ -2,9 +2,10 @@
 
     python -m benchmarks.gitlab_pull [--delay 0.02] [--in-flight 16] [--repeat 3]
 
-Both make the same requests (projects, branches, commits pinned to heads) of the same server in the same run. The
-ideal client decodes the answers and throws them away, or writes eight columns as Parquet; the product hashes,
-classifies, and hands over finished tables. Median of the repetitions.
+All make the same requests (projects, branches, commits pinned to heads) of the same server in the same run. The
+ideal client decodes the answers and throws them away, or writes eight columns as one Parquet file. The product
+hashes, classifies, and hands over finished tables, or stores them: a file for each of the 2,900 days. Median of the
+repetitions.
 """
 
 from __future__ import annotations
@@ -14,13 +15,9 @@ import asyncio
 import datetime as dt
 import os
 import resource
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -31,41 +28,18 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.gitlab_server import COMMITS, PROJECTS
+from benchmarks.gitlab_server import COMMITS, PROJECTS, Server
+from renku_metrics.assets.pulls import Pull
 from renku_metrics.deployments import Deployment
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.gitlab_client import GitLabClient
 from renku_metrics.sources.gitlab_history import History
 from renku_metrics.sources.gitlab_state import GitLabState
+from renku_metrics.store.store import Store
 
 COLUMNS = ("id", "committed_date", "author_email", "committer_email", "message", "created_at", "title", "web_url")
-
-
-class Server:
-    """A server of its own process, on a free port of loopback."""
-
-    def __init__(self, delay: float) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "benchmarks.gitlab_server", str(self.port), str(delay)]
-        self._process = subprocess.Popen(command)
-        for _ in range(200):
-            try:
-                self.ask("/requests")
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise RuntimeError("the server did not start")
-
-    def ask(self, path: str) -> Any:
-        with urllib.request.urlopen(self.url + path) as answer:
-            return orjson.loads(answer.read())
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(10)
+DAY = dt.timedelta(days=1)
+AT = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 
 
 async def ideal(url: str, in_flight: int, parquet: Path | None) -> int:
@@ -98,30 +72,42 @@ async def ideal(url: str, in_flight: int, parquet: Path | None) -> int:
     return len(commits)
 
 
-def product(url: str, in_flight: int, state: GitLabState, at: dt.datetime) -> int:
-    """The commits that are new to the state, as the tables that would be stored; returns their number."""
+def deployment(url: str, in_flight: int) -> Deployment:
+    """The server as a deployment."""
     os.environ["BENCHMARK_TOKEN"] = "token"
-    deployment = Deployment.model_validate(
+    os.environ["RENKU_METRICS_HASH_KEY"] = "a key of thirty-two characters..."
+    return Deployment.model_validate(
         {
             "name": "benchmark",
             "title": "Benchmark",
-            "start": dt.date(2019, 1, 1),
+            "start": dt.date(2018, 1, 1),
             "gitlab": {"url": url, "token": "${BENCHMARK_TOKEN}", "concurrency": in_flight},
         }
     )
-    book = AddressBook(b"key", ["gitlab.example"])
-    history = History(GitLabClient(deployment), deployment, book, state, at, with_pushes=False)
+
+
+def product(url: str, in_flight: int, state: GitLabState, at: dt.datetime) -> int:
+    """The commits that are new to the state, as the tables that would be stored; returns their number."""
+    of = deployment(url, in_flight)
+    history = History(GitLabClient(of), of, AddressBook(b"key", ["gitlab.example"]), state, at, with_pushes=False)
     return sum(len(batch.commits) for batch in history.batches())
 
 
+def stored(url: str, in_flight: int, folder: str, at: dt.datetime) -> int:
+    """The same into a store in the folder."""
+    pull = Pull(deployment(url, in_flight), "gitlab", Store.at(folder), at, lambda _line: None)
+    with pull.alone():
+        pull.gitlab_history(with_pushes=False)
+    return int(pull.facts["new_commits"])
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--delay", type=float, default=0.02)
     parser.add_argument("--in-flight", type=int, default=16)
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
     server = Server(options.delay)
-    at, day = dt.datetime(2026, 11, 24, tzinfo=dt.UTC), dt.timedelta(days=1)
     in_flight, everything = options.in_flight, PROJECTS * COMMITS
     walls: dict[str, list[float]] = {}
     requests: dict[str, int] = {}
@@ -140,20 +126,22 @@ def main() -> None:
         return asyncio.run(ideal(server.url, in_flight, file))
 
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            for _ in range(options.repeat):
-                state = GitLabState()
+        for _ in range(options.repeat):
+            state = GitLabState()
+            with tempfile.TemporaryDirectory() as folder:
                 measure("ideal", everything, partial(ask_ideally, None))
                 measure("ideal with Parquet", everything, partial(ask_ideally, Path(folder) / "commits.parquet"))
-                measure("product, first pull", everything, partial(product, server.url, in_flight, state, at))
-        measure("product, nothing new", 0, partial(product, server.url, in_flight, state, at + day))
-        server.ask("/new-week")
-        measure("product, a week's news", 75, partial(product, server.url, in_flight, state, at + 2 * day))
+                measure("product, first pull", everything, partial(product, server.url, in_flight, state, AT))
+                measure("product, stored", everything, partial(stored, server.url, in_flight, folder, AT))
+        measure("product, nothing new", 0, partial(product, server.url, in_flight, state, AT + DAY))
+        server.ask("/new-week?projects=25&commits=3")
+        measure("product, a week's news", 75, partial(product, server.url, in_flight, state, AT + 2 * DAY))
     finally:
         server.stop()
     median = {name: statistics.median(seconds) for name, seconds in walls.items()}
     for name in ("ideal", "ideal with Parquet"):
-        print(f"first pull / {name}: {median['product, first pull'] / median[name]:.2f}")
+        for ours in ("product, first pull", "product, stored"):
+            print(f"{ours} / {name}: {median[ours] / median[name]:.2f}")
     print(f"requests, first pull / ideal: {requests['product, first pull'] / requests['ideal']:.3f}")
     print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 

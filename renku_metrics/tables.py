@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -68,10 +68,14 @@ class Table:
         Raises ValueError when a value does not fit its column.
         """
         given = list(rows)
+        return self.frame_of_columns({name: [row.get(name) for row in given] for name in self.schema.names})
+
+    def frame_of_columns(self, columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+        """The same from the values of every column, in the order of the rows; the fast way to many rows."""
         arrays = []
         for field in self.schema:
             try:
-                arrays.append(pa.array([row.get(field.name) for row in given], field.type))
+                arrays.append(pa.array(columns[field.name], field.type))
             except (pa.ArrowException, OverflowError, UnicodeError):
                 # The value itself stays out of the message: it may be personal.
                 raise ValueError(f"{self.name}: {field.name} holds a value that is no {field.type}") from None

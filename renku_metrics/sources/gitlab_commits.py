@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+import pandas as pd
 
 from renku_metrics.sources.addresses import Address
 from renku_metrics.sources.gitlab_client import Json
 from renku_metrics.sources.renku_commits import RenkuMessage, is_renku_committer, read_message
+from renku_metrics.tables import RAW_GITLAB_COMMITS
 
 # What stands for a date that the calendar of Python does not hold; git takes any number of seconds.
 LONG_AGO = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
@@ -63,26 +65,29 @@ def committed_at(text: str) -> dt.datetime:
         return LONG_AGO if text.startswith(("-", "0")) else FAR_AHEAD
 
 
-def commit_row(commit: Commit, deployment: str, project_id: int) -> dict[str, Any]:
-    """The row of RAW_GITLAB_COMMITS."""
-    address, message = commit.address, commit.message
-    return {
-        "deployment": deployment,
-        "event_day": commit.event_day,
-        "project_id": project_id,
-        "sha": commit.sha,
-        "dated_at": commit.dated_at,
-        "parent_count": len(commit.parents),
-        "author_address_hash": address.hash,
-        "author_address_kind": address.kind,
-        "author_gitlab_id": address.gitlab_user_id,
-        "renku_surface": message.surface,
-        "renku_command": message.command,
-        "renku_options": message.options,
-        "renku_helper": message.helper,
-        "renku_committer": commit.renku_committer,
-        "autosave": message.autosave,
-        "pusher_id": commit.pusher_id,
-        "push_addresses": commit.push_addresses,
-        "pulled_at": commit.seen_at,
-    }
+def commits_frame(deployment: str, found: Sequence[tuple[int, Commit]]) -> pd.DataFrame:
+    """Commits, each with the project it was found in, as a frame of RAW_GITLAB_COMMITS."""
+    commits = [commit for _, commit in found]
+    addresses, messages = [commit.address for commit in commits], [commit.message for commit in commits]
+    return RAW_GITLAB_COMMITS.frame_of_columns(
+        {
+            "deployment": [deployment] * len(commits),
+            "event_day": [commit.event_day for commit in commits],
+            "project_id": [project_id for project_id, _ in found],
+            "sha": [commit.sha for commit in commits],
+            "dated_at": [commit.dated_at for commit in commits],
+            "parent_count": [len(commit.parents) for commit in commits],
+            "author_address_hash": [address.hash for address in addresses],
+            "author_address_kind": [address.kind for address in addresses],
+            "author_gitlab_id": [address.gitlab_user_id for address in addresses],
+            "renku_surface": [message.surface for message in messages],
+            "renku_command": [message.command for message in messages],
+            "renku_options": [message.options for message in messages],
+            "renku_helper": [message.helper for message in messages],
+            "renku_committer": [commit.renku_committer for commit in commits],
+            "autosave": [message.autosave for message in messages],
+            "pusher_id": [commit.pusher_id for commit in commits],
+            "push_addresses": [commit.push_addresses for commit in commits],
+            "pulled_at": [commit.seen_at for commit in commits],
+        }
+    )
