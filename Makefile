@@ -27,6 +27,7 @@ LOCK := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-
 lock:
 	$(LOCK) --upgrade pyproject.toml --extra dev -o requirements.lock
 	$(LOCK) --upgrade pyproject.toml hosting/requirements.in --constraint requirements.lock -o hosting/requirements.lock
+	$(LOCK) --upgrade benchmarks/peers/requirements.in -o benchmarks/peers/requirements.lock
 
 # Byte-compiling once saves a second at each start of a dagster command.
 $(READY): pyproject.toml requirements.lock
