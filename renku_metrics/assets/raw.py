@@ -51,6 +51,8 @@ def raw_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -> 
             places: list[Partition] = [(name, day) for day in days] or [(name,)]
             asked = {(table.name, place) for table in tables for place in places}
             with pull.alone():
+                # Another pull may have held it for long: what was committed meanwhile is not of the future.
+                pull.now = now()
                 try:
                     bring(pull)
                 except Exception:

@@ -25,28 +25,26 @@ class UnreadError(Exception):
 
 @dataclass(frozen=True)
 class Branches:
-    """The branches of a project by the keyed hash of their name; ``merged`` ones are within the default branch."""
+    """The branches of a project by the keyed hash of their name."""
 
     heads: dict[str, str]
     default: str | None = None
-    merged: frozenset[str] = frozenset()
 
     @property
     def default_head(self) -> str | None:
         return self.heads[self.default] if self.default else None
 
 
-def read_branches(client: GitLabClient, book: AddressBook, project_id: int, known: ProjectState) -> Branches | None:
+def read_branches(client: GitLabClient, book: AddressBook, project_id: int) -> Branches | None:
     """The branches of a project, none without a repository; None when it is gone or its repository is disabled.
 
-    What is merged is told only where it matters beside what is known. Raises UnreadError when GitLab refuses for any
-    other reason.
+    Whether GitLab calls a branch merged is not believed: it remembers that for a day by the branch's name, whatever is
+    pushed to it. Raises UnreadError when GitLab refuses for any other reason.
     """
     heads: dict[str, str] = {}
-    default, default_name, merged, pages = None, "", set(), 0
+    default = None
     try:
         for page in client.pages(f"/projects/{project_id}/repository/branches", {}):
-            pages += 1
             for branch in page:
                 if branch["commit"] is None:
                     # A broken reference, which nothing can be listed from.
@@ -55,14 +53,7 @@ def read_branches(client: GitLabClient, book: AddressBook, project_id: int, know
                 key = book.keyed_hash(branch["name"])[:16]
                 heads[key] = branch["commit"]["id"]
                 if branch["default"]:
-                    default, default_name = key, branch["name"]
-                if branch["merged"]:
-                    merged.add(key)
-        listed = {*known.heads.values(), heads.get(default or "")}
-        merged = {key for key in merged if heads[key] not in listed}
-        # Pages are read one after the other: what one says of merging holds for the default head of that moment.
-        if pages > 1 and merged and not _is_still_there(client, project_id, default_name, heads.get(default or "")):
-            merged.clear()
+                    default = key
     except RefusedError as error:
         if error.status not in (403, 404):
             raise UnreadError(f"branches refused with status {error.status}") from None
@@ -72,7 +63,7 @@ def read_branches(client: GitLabClient, book: AddressBook, project_id: int, know
         if project.get("empty_repo"):
             return Branches({})
         raise UnreadError(f"branches refused with status {error.status}") from None
-    return Branches(heads, default, frozenset(merged))
+    return Branches(heads, default)
 
 
 def find_project(client: GitLabClient, project_id: int) -> Json | None:
@@ -99,14 +90,11 @@ def new_commits(client: GitLabClient, project_id: int, known: ProjectState, bran
         head, old_head = branches.heads[key], known.heads.get(key)
         if head in listed:
             continue
-        if key == branches.default:
-            bases = [old_head or known.default_head]
-        elif key in branches.merged:
-            continue
-        else:
-            bases = [old_head, branches.default_head]
+        bases = [old_head or known.default_head] if key == branches.default else [old_head, branches.default_head]
         listed.add(head)
-        yield from _since(client, project_id, [base for base in bases if base], head)
+        for commit in _since(client, project_id, [base for base in bases if base], head):
+            listed.add(commit["id"])
+            yield commit
 
 
 def _since(client: GitLabClient, project_id: int, bases: list[str], head: str) -> Iterator[Json]:
@@ -178,8 +166,3 @@ def _exists(client: GitLabClient, project_id: int, sha: str) -> bool:
             return False
         raise UnreadError(f"a commit refused with status {error.status}") from None
     return True
-
-
-def _is_still_there(client: GitLabClient, project_id: int, default_branch: str, head: str | None) -> bool:
-    found = next(client.pages(f"/projects/{project_id}/repository/branches", {"search": default_branch}))
-    return any(branch["default"] and branch["commit"] and branch["commit"]["id"] == head for branch in found)

@@ -153,6 +153,9 @@ class History:
                 check_administrator(self._client)
             self._to_read += 1
             yield project
+        if not self._to_read and self._state.cursor is None:
+            # To whom nothing is shown there is nothing to read either.
+            check_administrator(self._client)
         self._all_listed = True
 
     def _changed_projects(self) -> Iterator[ListedProject]:

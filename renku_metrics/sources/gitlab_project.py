@@ -98,7 +98,7 @@ class ProjectReader:
         """
         unanswered = None
         try:
-            branches = Branches({}) if project.empty else read_branches(self._client, self._book, project.id, since)
+            branches = Branches({}) if project.empty else read_branches(self._client, self._book, project.id)
             if branches is not None:
                 yield from self._read_commits(project, since, branches)
                 return
