@@ -157,6 +157,8 @@ class Lab:
             "archived": False,
             "empty_repo": False,
             "repository_access_level": "enabled",
+            # Shown to administrators alone.
+            "repository_storage": "default",
         }
 
     def _page(self, request: web.Request, body: bytes, following: str) -> web.Response:

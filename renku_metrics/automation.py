@@ -37,18 +37,23 @@ def follow_changed_days() -> Condition:
     """True for the partitions, of whatever age, that an upstream partition with new content belongs to.
 
     Users and projects change with every pull; alone they start nothing, or all history would be counted each day.
-    What failed is tried again once a day.
+    What failed is tried again once a day. When the rules become others, it is true for every partition there is.
     """
     people_and_projects = dg.AssetSelection.assets(*PEOPLE_AND_PROJECTS)
     missing = When.newly_missing().since(When.newly_requested() | When.newly_updated())
     changed = _until_requested(When.any_deps_match(When.data_version_changed()).ignore(people_and_projects))
-    return (missing | changed | _failed()) & _all_there() & _quiet()
+    return (missing | changed | _other_rules() | _failed()) & _all_there() & _quiet()
 
 
 def follow_changed_numbers() -> Condition:
     """True when any number changed, and once a day, since coverage can change where no number does."""
     changed = When.any_deps_match(When.data_version_changed())
     return _until_requested(When.cron_tick_passed("0 5 * * *") | changed) & _quiet()
+
+
+def _other_rules() -> Condition:
+    # Of an asset as a whole, also for partitions that there is nothing of yet.
+    return _until_requested(When.code_version_changed() & ~When.missing())
 
 
 def _failed() -> Condition:

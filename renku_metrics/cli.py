@@ -10,25 +10,43 @@ def renku_metrics() -> None:
     """Who does what with Renku: product metrics of RenkuLab deployments."""
 
 
-@renku_metrics.command()
-@click.option("--weeks", default=10, show_default=True, type=click.IntRange(min=1), help="How many weeks to show.")
-@click.option("--months", default=6, show_default=True, type=click.IntRange(min=1), help="How many months to show.")
-@click.option("--deployment", "deployments", multiple=True, help="Show only this deployment; may be repeated.")
+AT_LEAST_ONE = click.IntRange(min=1)
+
+
+@renku_metrics.command(short_help="Print the latest published numbers.")
+@click.option("--weeks", metavar="N", default=10, show_default=True, type=AT_LEAST_ONE, help="The latest N weeks.")
+@click.option("--months", metavar="N", default=6, show_default=True, type=AT_LEAST_ONE, help="The latest N months.")
+@click.option(
+    "--deployment", "deployments", metavar="NAME", multiple=True, help="Only this deployment; may be repeated."
+)
 def show(weeks: int, months: int, deployments: tuple[str, ...]) -> None:
-    """Print the published numbers."""
+    """Print the latest weeks and months that are published.
+
+    They are read from the store that RENKU_METRICS_STORE names: a directory or s3://bucket/prefix; data/ of the
+    project where it is not set.
+
+    A line is a week or month. Each core action has two figures: how many users did it at least once, and what share of
+    the active users that is. Where a line is not complete, its number may be too low; the reason stands below.
+
+    Exit code 0 when numbers are shown; 1 when nothing is published, of one of the deployments or at all, or the store
+    cannot be read; 2 when the command is typed wrongly.
+    """
     from renku_metrics.commands.show import show as show_published
 
     show_published(weeks, months, deployments)
 
 
-@renku_metrics.command()
+@renku_metrics.command(short_help="Try everything that deployments need.")
 @click.argument("deployments", nargs=-1, metavar="[DEPLOYMENT]...")
 def check(deployments: tuple[str, ...]) -> None:
     """Try everything that deployments need, and say what to do about what fails.
 
     Without a DEPLOYMENT every file of RENKU_METRICS_DEPLOYMENTS is tried. One line per thing: `ok`, `warning` (works,
     but numbers may suffer) or `failed` (a pull would fail, or lose what happens). Nothing is pulled; the store is
-    only written to for a moment. Exit code 1 when anything failed.
+    only written to for a moment.
+
+    Exit code 0 when nothing failed; 1 when anything did, or a DEPLOYMENT is unknown; 2 when the command is typed
+    wrongly.
     """
     from renku_metrics.commands.check import check as check_everything
 
@@ -36,8 +54,8 @@ def check(deployments: tuple[str, ...]) -> None:
         raise SystemExit(1)
 
 
-@renku_metrics.command()
-@click.option("--deployment", required=True, help="The deployment to erase from.")
+@renku_metrics.command(short_help="Erase what is stored of a person, on their request.")
+@click.option("--deployment", metavar="NAME", required=True, help="The deployment to erase from.")
 @click.option(
     "--user",
     "users",
@@ -65,10 +83,10 @@ def erase(deployment: str, users: tuple[str, ...], emails: tuple[str, ...], conf
     erase_person(deployment, users, emails, confirmed=confirmed)
 
 
-@renku_metrics.command()
+@renku_metrics.command(short_help="Say what the next pull would cost.")
 @click.argument("deployment")
 def plan(deployment: str) -> None:
-    """Say what the next pull of DEPLOYMENT's GitLab would cost in requests.
+    """Say what the next pull of DEPLOYMENT would cost in requests.
 
     Nothing is pulled; a few lists are looked at.
     """
@@ -77,7 +95,7 @@ def plan(deployment: str) -> None:
     plan_pull(deployment)
 
 
-@renku_metrics.command()
+@renku_metrics.command(short_help="Pull two simulated deployments, print the numbers.")
 def demo() -> None:
     """Pull two simulated deployments into a local store and print the numbers."""
     from renku_metrics.commands.demo import run_demo

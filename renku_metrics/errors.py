@@ -20,3 +20,7 @@ class SourceError(RenkuMetricsError):
 
 class StoreError(RenkuMetricsError):
     """The store cannot be read or written."""
+
+
+class NotConservedError(RenkuMetricsError):
+    """A raw row became neither an event nor was it dropped for a reason, or an event came from nowhere."""

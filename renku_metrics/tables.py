@@ -15,8 +15,10 @@ STRINGS = pa.list_(pa.string())
 
 # How a row that was stored and the same row pulled again unite, column by column:
 # keep what was seen first, take what was seen last, or (lists) keep everything ever seen.
-# A missing value never replaces a known one: a pull loses nothing.
-Merge = Literal["first", "last", "union"]
+# A missing value never replaces a known one: a pull loses nothing. What is not the source's word but our reading of it
+# is taken as a whole, missing values included, from the row that the newest reader read; among its equals the stored.
+Merge = Literal["first", "last", "union", "reading"]
+READ_BY = "read_by"
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,14 @@ class Table:
         if not repeated.any():
             return self.conform(both)
         groups = both[repeated].groupby(list(self.key), dropna=False, sort=False)
-        how = {c.name: _union if c.merge == "union" else c.merge for c in self.columns if c.name not in self.key}
+        readings = [c.name for c in self.columns if c.merge == "reading"]
+        kept = [c for c in self.columns if c.name not in {*self.key, *readings}]
+        how = {c.name: _union if c.merge == "union" else c.merge for c in kept}
         united = groups.agg(how).reset_index()
+        if readings:
+            readers = both.loc[repeated, READ_BY].fillna(-1).astype("int64")
+            newest = readers.groupby(groups.ngroup()).idxmax()
+            united[readings] = both.loc[newest, readings].set_axis(united.index)
         return self.conform(pd.concat([both[~repeated], united], ignore_index=True))
 
 
@@ -182,6 +190,13 @@ RAW_GITLAB_USERS = Table(
             required=True,
             merge="union",
         ),
+        Column(
+            "addresses_on",
+            pa.string(),
+            "Last day, YYYY-MM-DD, of which GitLab knew of anybody's activity when the user's secondary addresses were "
+            "read; empty when it knew of none, missing until they are read.",
+            merge="last",
+        ),
         Column("bot", pa.bool_(), "Whether the account is a bot or an access token.", required=True, merge="last"),
         Column("state", pa.string(), "active, blocked, deactivated, ...", merge="last"),
         Column("created_at", TIMESTAMP, "When the account was created."),
@@ -212,6 +227,11 @@ RAW_KEYCLOAK_USERS = Table(
     ),
 )
 
+
+def _reading(name: str, kind: pa.DataType, description: str, *, required: bool = False) -> Column:
+    return Column(name, kind, description, required, merge="reading")
+
+
 RAW_GITLAB_COMMITS = Table(
     name="raw_gitlab_commits",
     folder="raw",
@@ -236,14 +256,16 @@ RAW_GITLAB_COMMITS = Table(
             pa.string(),
             "personal, noreply (of this deployment), bot, or shared (empty and default addresses).",
             required=True,
+            merge="reading",
         ),
-        Column("author_gitlab_id", pa.int64(), "GitLab user named by a noreply address of this deployment."),
-        Column("renku_surface", pa.string(), "cli or ui for a message made by renku, missing for any other."),
-        Column("renku_command", pa.string(), "Sub-command of a message made by renku, such as dataset create."),
-        Column("renku_options", STRINGS, "Names of the sub-command's own options, without values."),
-        Column("renku_helper", pa.string(), "What a helper commit of the renku CLI does, such as adding files."),
-        Column("renku_committer", pa.bool_(), "Whether renku itself is the committer.", required=True),
-        Column("autosave", pa.bool_(), "Whether the platform made it when a session stopped.", required=True),
+        _reading("author_gitlab_id", pa.int64(), "GitLab user named by a noreply address of this deployment."),
+        _reading("renku_surface", pa.string(), "cli or ui for a message made by renku, missing for any other."),
+        _reading("renku_command", pa.string(), "Sub-command of a message made by renku, such as dataset create."),
+        _reading("renku_options", STRINGS, "Names of the sub-command's own options, without values."),
+        _reading("renku_helper", pa.string(), "What a helper commit of the renku CLI does, such as adding files."),
+        _reading("renku_committer", pa.bool_(), "Whether renku itself is the committer.", required=True),
+        _reading("autosave", pa.bool_(), "Whether the platform made it when a session stopped.", required=True),
+        _reading(READ_BY, pa.int64(), "Version of the reader of address, message and committer."),
         Column("pusher_id", pa.int64(), "GitLab user of the push that brought the commit, where known."),
         Column("push_addresses", pa.int64(), "How many author addresses the commits of that push carry."),
         PULLED_AT,
@@ -315,15 +337,18 @@ RAW_AMALTHEA_SESSIONS = Table(
     ),
 )
 
-EVENT_TYPES = (
-    "login",
-    "commit",
-    "dataset_created",
-    "dataset_imported",
-    "workflow_run",
-    "session_started",
-    "session_resumed",
-)
+SourceKind = Literal["logins", "commits", "sessions"]
+# Each event type with the kind of source that tells of it.
+EVENT_TYPES: Mapping[str, SourceKind] = {
+    "login": "logins",
+    "commit": "commits",
+    "dataset_created": "commits",
+    "dataset_imported": "commits",
+    "workflow_run": "commits",
+    "session_started": "sessions",
+    "session_resumed": "sessions",
+}
+SOURCES = tuple(dict.fromkeys(EVENT_TYPES.values()))
 
 EVENTS = Table(
     name="events",
@@ -443,7 +468,11 @@ def published_table(kind: PeriodKind) -> Table:
             Column("core_action", pa.string(), "Key of the core action.", required=True),
             Column("users", pa.int64(), "Distinct users who did it at least once.", required=True),
             Column("active_users", pa.int64(), "The denominator.", required=True),
-            Column("share", pa.float64(), "users / active_users, 0 to 1; empty when nobody was active."),
+            Column(
+                "share",
+                pa.float64(),
+                "users / active_users; 0 to 1 in every row that is complete; empty when nobody was active.",
+            ),
             Column(
                 "complete",
                 pa.bool_(),
@@ -454,7 +483,8 @@ def published_table(kind: PeriodKind) -> Table:
             Column(
                 "unlinked",
                 pa.float64(),
-                "Share of active_users known by the hash of an email alone; empty when nobody was active.",
+                "Share of active_users known by the hash of an email alone; empty when nobody was active. Like "
+                "complete and missing it says how much is known by now: it changes without a record in revisions.",
             ),
             Column(
                 "definition",
@@ -483,7 +513,14 @@ REVISIONS = Table(
         Column("definition_before", pa.string(), "Definitions as published before.", required=True),
         Column("definition_after", pa.string(), "Definitions as published now; empty where no longer published."),
         Column("changed_at", TIMESTAMP, "When the new number was published.", required=True),
-        Column("reason", pa.string(), "late events, new definition, erasure, or no longer published.", required=True),
+        Column(
+            "reason",
+            pa.string(),
+            "late facts (events learned later, who pushed them, or read anew by a corrected reader), people known "
+            "since, new rules of events, erasure (several of these joined by and); or new definition, no longer "
+            "published, published again with other numbers.",
+            required=True,
+        ),
     ),
 )
 
@@ -507,7 +544,7 @@ COVERAGE = Table(
                 pa.int64(),
                 f"Days of which all {source} are in the numbers; empty for a deployment without that source.",
             )
-            for source in ("logins", "commits", "sessions")
+            for source in SOURCES
         ),
         Column("active_users", pa.int64(), "As in weekly and monthly.", required=True),
         *_LINKED_BY,

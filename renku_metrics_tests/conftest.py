@@ -9,11 +9,14 @@ from pathlib import Path
 import boto3
 import pytest
 
+from renku_metrics_tests.postgres_server import postgres_server
+from renku_metrics_tests.servers.ceph import ceph_server
 from renku_metrics_tests.servers.fetched import NOT_ASKED_FOR, asked_for
 from renku_metrics_tests.servers.moto import moto_server
 from renku_metrics_tests.servers.swift import swift_server
 
-S3_SERVERS = {"moto": moto_server} | ({"swift": swift_server} if asked_for() else {})
+REAL_S3_SERVERS = {"swift": swift_server, "ceph": ceph_server}
+S3_SERVERS = {"moto": moto_server} | (REAL_S3_SERVERS if asked_for() else {})
 ACCESS = {"AWS_ACCESS_KEY_ID": "tests:tests", "AWS_SECRET_ACCESS_KEY": "tests-secret", "AWS_REGION": "us-east-1"}
 # What a person's own shell or home folder may hold about AWS.
 FOREIGN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
@@ -22,7 +25,7 @@ PAGE_LENGTH = 50
 
 
 def pytest_report_header() -> str:
-    return "real servers: Swift, Keycloak" if asked_for() else NOT_ASKED_FOR
+    return "real servers: Swift, Ceph, PostgreSQL, Keycloak" if asked_for() else NOT_ASKED_FOR
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -59,6 +62,13 @@ def s3_environment(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     return s3_server
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[dict[str, str]]:
+    """The variables by which dagster.yaml finds a PostgreSQL on the loopback interface."""
+    with postgres_server() as variables:
+        yield variables
 
 
 @pytest.fixture

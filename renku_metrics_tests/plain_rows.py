@@ -29,6 +29,10 @@ THINGS = Table(
         Column("last_share", pa.float64(), "", merge="last"),
         Column("last_day", pa.date32(), "", merge="last"),
         Column("every_list", STRINGS, "", merge="union"),
+        Column("read_text", pa.string(), "", merge="reading"),
+        Column("read_flag", pa.bool_(), "", merge="reading"),
+        Column("read_list", STRINGS, "", merge="reading"),
+        Column("read_by", pa.int64(), "", merge="reading"),
     ),
 )
 

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from renku_metrics_tests.servers.fetched import cannot_have
 from renku_metrics_tests.servers.processes import free_ports
 
-NOT_INSTALLED = "PostgreSQL's server is not installed (apt-get install postgresql)"
 # PostgreSQL refuses to run as root.
 UNPRIVILEGED = "nobody"
 
 
-def binaries() -> Path | None:
+def _binaries() -> Path | None:
     """The newest installed version's folder of programs, if there is any."""
     installed = Path("/usr/lib/postgresql").glob("*/bin")
     found = [folder for folder in installed if (folder / "initdb").exists()]
@@ -28,8 +28,9 @@ def binaries() -> Path | None:
 @contextmanager
 def postgres_server() -> Iterator[dict[str, str]]:
     """A fresh cluster on loopback; gives the variables by which dagster.yaml finds it."""
-    programs = binaries()
-    assert programs is not None, NOT_INSTALLED
+    programs = _binaries()
+    if programs is None:
+        cannot_have("PostgreSQL: its server is not installed (apt-get install postgresql)")
     folder = Path(tempfile.mkdtemp(prefix="renku-metrics-postgres-"))
     [port] = free_ports(1)
     as_user: list[str] = []

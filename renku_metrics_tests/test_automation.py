@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dagster as dg
@@ -14,9 +14,17 @@ import pytest
 from renku_metrics.assets.raw import RECONCILE
 from renku_metrics.definitions import build_definitions
 from renku_metrics.deployments import Deployment
+from renku_metrics.metrics.dictionary import CORE_ACTIONS, CREATING_A_DATASET
 from renku_metrics.periods import ONE_DAY, Period, days_between, midnight
 from renku_metrics.tables import PeriodKind
-from renku_metrics_tests.assets.pipeline import METRICS, PEOPLE_AND_PROJECTS, RAW_DAYS, Pipeline, range_of
+from renku_metrics_tests.assets.pipeline import (
+    METRICS,
+    PEOPLE_AND_PROJECTS,
+    RAW_DAYS,
+    Pipeline,
+    change_rules_of_events,
+    range_of,
+)
 from renku_metrics_tests.assets.small_lab import HOUR, SmallLab, served
 
 TODAY = dt.datetime.now(dt.UTC).date()
@@ -47,6 +55,10 @@ class Ticks:
         self._cursor = result.cursor
         requested = {key.to_user_string(): set(result.get_requested_partitions(key)) for key in self._assets}
         return {name: partitions for name, partitions in requested.items() if partitions}
+
+    def upgrade(self, pipeline: Pipeline) -> None:
+        """The automation goes on with the code of another version."""
+        self._definitions = pipeline.definitions
 
 
 @dataclass
@@ -228,6 +240,34 @@ def test_a_count_that_failed_is_tried_again_once_a_day(world: World) -> None:
     assert ticks.next(early + dt.timedelta(minutes=50)) == {}
     assert ticks.next(early + dt.timedelta(minutes=70)) == {"events": {"|".join(place)}}
     assert ticks.next(early + dt.timedelta(minutes=71)) == {}
+
+
+def test_other_rules_of_events_build_every_day_there_is_again_and_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = Ticks(world.pipeline)
+    assert ticks.next() == {}
+    days = world.pipeline.instance.get_materialized_partitions(dg.AssetKey("events"))
+    assert len(days) > 14
+
+    change_rules_of_events(monkeypatch)
+    ticks.upgrade(world.pipeline)
+    assert ticks.next() == {"events": days, "user_days": days}
+    assert ticks.next() == {}
+
+
+def test_another_definition_counts_every_week_and_month_of_its_metric_again(world: World) -> None:
+    ticks = Ticks(world.pipeline)
+    assert ticks.next() == {}
+
+    new = replace(CREATING_A_DATASET, version="2")
+    actions = [new if action is CREATING_A_DATASET else action for action in CORE_ACTIONS]
+    ticks.upgrade(replace(world.pipeline, core_actions=actions))
+    names = [f"creating_a_dataset_{kind}ly" for kind in KINDS]
+    counted = {name: world.pipeline.instance.get_materialized_partitions(dg.AssetKey(name)) for name in names}
+    assert all(len(partitions) > 0 for partitions in counted.values())
+    assert ticks.next() == counted
+    assert ticks.next() == {}
 
 
 # Schedules

@@ -7,11 +7,12 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import dagster as dg
 import pytest
+import yaml
 from dagster._core.instance import InstanceRef
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.scheduler.instigation import TickStatus
@@ -23,24 +24,23 @@ from dagster._scheduler.scheduler import launch_scheduled_runs
 from renku_metrics.dagster_storage import COMPUTE_LOGS, POSTGRES, POSTGRES_PORT
 from renku_metrics.environment import PROJECT
 from renku_metrics.errors import ConfigurationError
-from renku_metrics_tests.postgres_server import NOT_INSTALLED, binaries, postgres_server
 from renku_metrics_tests.tiny_location import tiny
 
 NAMES = (*POSTGRES, POSTGRES_PORT, COMPUTE_LOGS)
+RUN = """
+import dagster as dg
+from renku_metrics_tests.tiny_location import tiny
+with dg.DagsterInstance.get() as instance:
+    dg.materialize([tiny], partition_key="renkulab-io", instance=instance)
+"""
+# Several S3-compatible servers need these for the logs of runs.
+CHECKSUMS = ("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION")
 
 
 @pytest.fixture(autouse=True)
 def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[dict[str, str]]:
-    if binaries() is None:
-        pytest.skip(NOT_INSTALLED)
-    with postgres_server() as variables:
-        yield variables
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -115,6 +115,30 @@ def test_compute_logs_go_to_the_bucket_that_is_named(tmp_path: Path, monkeypatch
         "renku-metrics",
         "compute-logs/",
     )
+
+
+def test_what_a_run_prints_arrives_in_the_bucket(bucket: str, tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+    hosting = yaml.safe_load((PROJECT / "hosting" / "compose.yaml").read_text())
+    daemon = hosting["services"]["daemon"]["environment"]
+    environment = {
+        **os.environ,
+        "DAGSTER_HOME": str(tmp_path),
+        COMPUTE_LOGS: f"s3://{bucket}/compute-logs",
+        "AWS_DEFAULT_REGION": os.environ["AWS_REGION"],
+        **{name: daemon[name] for name in CHECKSUMS},
+    }
+    subprocess.run([sys.executable, "-c", RUN], env=environment, cwd=PROJECT, capture_output=True, check=True)
+
+    with dg.DagsterInstance.from_ref(reference(tmp_path)) as instance:
+        [run] = instance.get_runs()
+    s3 = boto3.client("s3")
+    folder = f"compute-logs/storage/{run.run_id}/compute_logs/"
+    listed = [item["Key"] for item in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    logs = {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode() for key in listed}
+    assert all(key.startswith(folder) for key in logs)
+    assert [text for key, text in logs.items() if key.endswith(".out")] == ["said by tiny\n"]
+    assert ["tiny complains\n" in text for key, text in logs.items() if key.endswith(".err")] == [True]
 
 
 @pytest.mark.parametrize("address", ["renku-metrics/logs", "s3://", "s3://bucket", "https://s3.example.org/logs"])

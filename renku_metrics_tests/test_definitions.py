@@ -9,6 +9,10 @@ import pytest
 
 from renku_metrics.definitions import build_definitions
 from renku_metrics.deployments import Deployment
+from renku_metrics.metrics.definition import Metric
+from renku_metrics.metrics.definitions_document import describe
+from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
+from renku_metrics.tables import PeriodKind
 
 RAW_OF_DEPLOYMENTS = {"raw_gitlab_projects", "raw_gitlab_users", "raw_keycloak_users"}
 RAW_OF_DAYS = {"raw_gitlab_commits", "raw_gitlab_pushes", "raw_keycloak_logins", "raw_amalthea_sessions"}
@@ -64,7 +68,7 @@ def test_the_assets_are_those_that_people_type(definitions: dg.Definitions) -> N
 def test_every_asset_says_what_it_is_and_whose(definitions: dg.Definitions, name: str) -> None:
     spec = spec_of(definitions, name)
     assert spec.description
-    assert spec.description.endswith(".")
+    assert spec.description.splitlines()[0].endswith(".")
     assert spec.owners == ["team:renku"]
     assert "parquet" in spec.kinds
     assert name in GROUPS[str(spec.group_name)]
@@ -131,3 +135,13 @@ def test_no_job_mixes_partitions(definitions: dg.Definitions) -> None:
 
 def test_steps_of_a_run_share_one_process(definitions: dg.Definitions) -> None:
     assert definitions.executor is dg.in_process_executor
+
+
+@pytest.mark.parametrize("kind", ["week", "month"])
+@pytest.mark.parametrize("metric", [ACTIVE_USERS, *CORE_ACTIONS], ids=lambda metric: metric.key)
+def test_what_the_ui_tells_of_a_number_is_its_declaration(
+    definitions: dg.Definitions, metric: Metric, kind: PeriodKind
+) -> None:
+    spec = spec_of(definitions, f"{metric.key}_{kind}ly")
+    assert spec.description == describe(metric)
+    assert spec.code_version == metric.version

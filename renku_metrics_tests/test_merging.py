@@ -10,7 +10,8 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from renku_metrics.tables import RAW_GITLAB_USERS
+from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_GITLAB_USERS
+from renku_metrics_tests.events.raw_rows import commit
 from renku_metrics_tests.plain_rows import THINGS, Row, plain, user
 
 WORDS = st.sampled_from(["a", "b", "c", "\u00e9"])
@@ -30,6 +31,10 @@ ROWS = st.lists(
             "last_share": st.none() | st.floats(0, 1),
             "last_day": st.none() | st.dates(),
             "every_list": LISTS,
+            "read_text": st.none() | WORDS,
+            "read_flag": st.none() | st.booleans(),
+            "read_list": LISTS,
+            "read_by": st.none() | st.integers(0, 2),
         }
     ),
     max_size=6,
@@ -41,13 +46,23 @@ def key_of(row: Row) -> tuple[Any, ...]:
     return row["deployment"], row["thing_id"], row["part"] is None, row["part"] or ""
 
 
+def readings(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name.startswith("read_")}
+
+
+def reader(row: Row) -> int:
+    return -1 if row["read_by"] is None else int(row["read_by"])
+
+
 def united(*pulls: list[Row]) -> list[Row]:
     """What is known after the pulls, row by row in plain Python."""
     rows: dict[Any, Row] = {}
     for row in itertools.chain(*pulls):
-        now = rows.setdefault(key_of(row), dict.fromkeys(row))
+        now = rows.setdefault(key_of(row), dict.fromkeys(row) | readings(row))
+        if reader(row) > reader(now):
+            now |= readings(row)
         for name, value in row.items():
-            if value is None:
+            if value is None or name in readings(row):
                 continue
             if name == "every_list":
                 now[name] = sorted({*(now[name] or []), *value})
@@ -85,7 +100,8 @@ def test_no_stored_key_and_no_known_value_is_lost(stored: list[Row], pulled: lis
 
     for row in before:
         for name, value in row.items():
-            if value is not None:
+            # A newer reader may know that an older one was wrong.
+            if value is not None and (name not in readings(row) or reader(row) == reader(after[key_of(row)])):
                 assert after[key_of(row)][name] is not None
         assert set(row["every_list"] or []) <= set(after[key_of(row)]["every_list"] or [])
 
@@ -122,9 +138,37 @@ def test_a_user_pulled_twice_by_hand() -> None:
         "gitlab_user_id": 7,
         "keycloak_id": "k",
         "address_hashes": ["a", "b", "c"],
+        "addresses_on": None,
         "bot": False,
         "state": "blocked",
         "created_at": november,
         "last_activity_on": None,
         "pulled_at": november,
     }
+
+
+def test_a_newer_reader_corrects_what_an_older_one_read_and_no_fact_beside_it() -> None:
+    wrong: Row = {
+        "renku_surface": "ui",
+        "renku_command": "dataset create",
+        "renku_options": [],
+        "author_address_kind": "bot",
+    }
+    pushed: Row = {"pusher_id": 7, "push_addresses": 1}
+    # The file of the last one is from before readers had a version.
+    stored = RAW_GITLAB_COMMITS.frame(
+        [commit("a", **wrong, **pushed, read_by=1), commit("b", read_by=2), commit("c", **wrong)]
+    )
+    pulled = RAW_GITLAB_COMMITS.frame(
+        [commit("a", read_by=2), commit("b", **wrong, read_by=1), commit("c", renku_surface="cli", read_by=0)]
+    )
+    merged = RAW_GITLAB_COMMITS.merge(stored, pulled)
+
+    of_message = ["renku_surface", "renku_command", "author_address_kind", "read_by"]
+    assert [[row[name] for name in of_message] for row in plain(merged)] == [
+        [None, None, "personal", 2],
+        [None, None, "personal", 2],
+        ["cli", None, "personal", 0],
+    ]
+    assert [row["pusher_id"] for row in plain(merged)] == [7, None, None]
+    assert RAW_GITLAB_COMMITS.merge(merged, stored).equals(merged)

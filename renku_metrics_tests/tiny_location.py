@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import dagster as dg
 
 HOURLY = "0 * * * *"
@@ -9,6 +11,8 @@ HOURLY = "0 * * * *"
 
 @dg.asset(partitions_def=dg.StaticPartitionsDefinition(["renkulab-io", "dev"]))
 def tiny() -> int:
+    print("said by tiny")
+    print("tiny complains", file=sys.stderr)
     return 1
 
 

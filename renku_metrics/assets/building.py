@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from renku_metrics.assets.people import PEOPLE
+from renku_metrics.assets.unlabelled import record_unlabelled
 from renku_metrics.deployments import Deployment
-from renku_metrics.errors import RenkuMetricsError
-from renku_metrics.events.union import EventsBuilt, RawFrames, build_events
+from renku_metrics.errors import NotConservedError
+from renku_metrics.events.union import RULES_VERSION, EventsBuilt, RawFrames, build_events
 from renku_metrics.events.user_days import user_days
+from renku_metrics.metrics.counting import count
+from renku_metrics.metrics.definition import Metric
 from renku_metrics.periods import ONE_DAY, Period, midnight
 from renku_metrics.store import freshness
 from renku_metrics.store.store import Partition, Store, Stored
@@ -29,8 +32,6 @@ from renku_metrics.tables import (
 )
 
 EVENTS_COME_OF = (RAW_GITLAB_COMMITS.name, RAW_KEYCLOAK_LOGINS.name, RAW_AMALTHEA_SESSIONS.name, PEOPLE)
-# Counts the user days of some periods of a deployment, at a time: one row per period.
-Count = Callable[[pd.DataFrame, str, Sequence[Period], dt.datetime], pd.DataFrame]
 
 
 def store_events(
@@ -38,8 +39,8 @@ def store_events(
 ) -> tuple[EventsBuilt, dict[Partition, Stored]]:
     """The events of some days of a deployment, built from its raw tables and stored.
 
-    Raises StoreError when a raw table was not pulled yet, RenkuMetricsError when a raw row is neither an event nor
-    dropped for a reason.
+    Raises StoreError when a raw table was not pulled yet, NotConservedError when a raw row is neither an event nor
+    dropped for a reason. Nothing is stored then.
     """
     places: list[Partition] = [(deployment.name, day) for day in days]
     while True:
@@ -48,11 +49,14 @@ def store_events(
         built = build_events(raw)
         for day in days:
             if not (of_day := built.of_day(day)).conserved:
-                raise RenkuMetricsError(
-                    f"{deployment.name}: events of {day}: {of_day.rows} raw rows became neither events nor dropped rows"
+                raise NotConservedError(
+                    f"{deployment.name}: events of {day}: of {of_day.rows} raw rows {of_day.origins} became events and "
+                    f"{sum(of_day.dropped.values())} were dropped"
                 )
+        # Before the events: as soon as these are there, the day may pass for known.
+        record_unlabelled(store, deployment.name, days, raw.sessions)
         written = store.write(EVENTS, built.events, places)
-        freshness.record_partitions(store, EVENTS, written, of)
+        freshness.record_partitions(store, EVENTS, written, _by_rules(RULES_VERSION, of))
         # A pull of users that came in between has looked for the days it concerns before these events were stored.
         if all(frame.equals(known) for frame, known in zip(read_people(store, deployment), _people(raw), strict=True)):
             return built, written
@@ -66,7 +70,7 @@ def store_user_days(
     of = freshness.sources_of_days(store, deployment.name, [EVENTS.name], days)
     found = user_days(store.read(EVENTS, places))
     written = store.write(USER_DAYS, found, places)
-    freshness.record_partitions(store, USER_DAYS, written, of)
+    freshness.record_partitions(store, USER_DAYS, written, _by_rules(RULES_VERSION, of))
     return found, written
 
 
@@ -74,8 +78,7 @@ def store_counts(
     store: Store,
     deployment: Deployment,
     kind: PeriodKind,
-    table: Table,
-    count: Count,
+    metric: Metric,
     starts: Sequence[str],
     at: dt.datetime,
 ) -> tuple[pd.DataFrame, dict[Partition, Stored]]:
@@ -83,13 +86,14 @@ def store_counts(
 
     Raises StoreError when one of these days is not there.
     """
+    table = metric.table(kind)
     periods = [Period(dt.date.fromisoformat(start), kind) for start in starts]
     # Nothing is published for a period that begins before the deployment does.
     counted = [period for period in periods if period.start >= deployment.start]
     needed = sorted({day.isoformat() for of in counted for day in of.days if midnight(day + ONE_DAY) <= at})
     known = freshness.sources_of_days(store, deployment.name, [USER_DAYS.name], needed)
     found = store.read(USER_DAYS, [(deployment.name, day) for day in needed])
-    numbers = count(found, deployment.name, counted, at) if counted else table.frame()
+    numbers = count(metric, found, deployment.name, counted, at) if counted else table.frame()
     places: list[Partition] = [(deployment.name, start) for start in starts]
     rows = _keep_unchanged(store, table, places, numbers)
     of = {
@@ -101,7 +105,7 @@ def store_counts(
         for period in counted
     }
     written = store.write(table, rows, places)
-    freshness.record_partitions(store, table, written, of)
+    freshness.record_partitions(store, table, written, _by_rules(metric.version, of))
     return rows, written
 
 
@@ -139,6 +143,11 @@ def _people(raw: RawFrames) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _read(store: Store, table: Table, source: object, places: Sequence[Partition]) -> pd.DataFrame:
     return store.read(table, places) if source else table.frame()
+
+
+def _by_rules(version: str, of: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """What something was built of, with the version of the rules that built it."""
+    return {time: {**known, freshness.RULES: version} for time, known in of.items()}
 
 
 def _keep_unchanged(store: Store, table: Table, places: list[Partition], counted: pd.DataFrame) -> pd.DataFrame:

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 import orjson
 import pandas as pd
 
+from renku_metrics.assets.locks import SourceName
 from renku_metrics.assets.people import PEOPLE
-from renku_metrics.assets.pulls import SourceName, coverage_state, read_unreported
+from renku_metrics.assets.pulls import coverage_state, read_unreported
+from renku_metrics.assets.unlabelled import read_unlabelled
 from renku_metrics.deployments import Deployment
+from renku_metrics.events.union import RULES_VERSION
 from renku_metrics.metrics import coverage
-from renku_metrics.metrics.definition import SourceKind
+from renku_metrics.metrics.definition import Metric
 from renku_metrics.periods import Period, Span
 from renku_metrics.store import freshness
 from renku_metrics.store.freshness import Built
@@ -25,6 +28,7 @@ from renku_metrics.tables import (
     RAW_KEYCLOAK_LOGINS,
     USER_DAYS,
     PeriodKind,
+    SourceKind,
     Table,
 )
 
@@ -38,21 +42,26 @@ COMES_FROM: dict[SourceKind, tuple[SourceName, Table]] = {
 
 @dataclass(frozen=True)
 class Counted:
-    """The rows of each weekly or monthly table of one deployment, by its name, and how they were ``built``."""
+    """The rows of each weekly or monthly table of one deployment, by its name, and how they were ``built``.
+
+    What was counted by another version of the definition passes for not built.
+    """
 
     rows: Mapping[str, pd.DataFrame]
     built: Mapping[str, Mapping[str, Built]]
 
 
-def read_counts(store: Store, deployment: str, metrics: Sequence[Table]) -> Counted:
+def read_counts(store: Store, deployment: str, kind: PeriodKind, metrics: Sequence[Metric]) -> Counted:
     """Everything that was counted of the deployment; what is counted anew meanwhile passes for not built."""
-    before = {table.name: freshness.read(store, deployment, table.name) for table in metrics}
-    rows = {table.name: store.read_if_there(table, store.partitions(table, deployment)) for table in metrics}
-    after = {table.name: freshness.read(store, deployment, table.name) for table in metrics}
-    built = {
-        name: {time: state for time, state in known.items() if before[name].get(time) == state}
-        for name, known in after.items()
-    }
+    tables = [metric.table(kind) for metric in metrics]
+    before = {table.name: freshness.read(store, deployment, table.name) for table in tables}
+    rows = {table.name: store.read_if_there(table, store.partitions(table, deployment)) for table in tables}
+    after = {table.name: freshness.read(store, deployment, table.name) for table in tables}
+    built = {}
+    for name, version in {metric.table(kind).name: metric.version for metric in metrics}.items():
+        same = {time: state for time, state in after[name].items() if before[name].get(time) == state}
+        other_rules = freshness.by_other_rules(same, version)
+        built[name] = {time: state for time, state in same.items() if time not in other_rules}
     return Counted(rows, built)
 
 
@@ -66,6 +75,8 @@ def counted_coverage(store: Store, deployment: Deployment, kind: PeriodKind, cou
         for name in (*(table.name for _, table in COMES_FROM.values()), PEOPLE, EVENTS.name, USER_DAYS.name)
     }
     everywhere = freshness.stale(EVENTS.name, known[EVENTS.name], known[USER_DAYS.name])
+    everywhere |= freshness.by_other_rules(known[EVENTS.name], RULES_VERSION)
+    everywhere |= freshness.by_other_rules(known[USER_DAYS.name], RULES_VERSION)
     everywhere |= _not_counted(kind, known[USER_DAYS.name], counted.built.values())
     found: dict[SourceKind, list[Span] | None] = {}
     for of, (_, table) in COMES_FROM.items():
@@ -79,8 +90,18 @@ def counted_coverage(store: Store, deployment: Deployment, kind: PeriodKind, cou
         if of == "commits":
             # Whose events they are is open for commits alone: the raw rows of the others name their user.
             open_days |= freshness.stale(PEOPLE, known[PEOPLE], known[EVENTS.name])
+        if of == "sessions":
+            open_days |= read_unlabelled(store, deployment.name)
         found[of] = coverage.without(spans, {dt.date.fromisoformat(day) for day in open_days})
     return found
+
+
+def counted_events(store: Store, deployment: str, kind: PeriodKind, counted: Counted) -> dict[str, Built]:
+    """The events that are in all weekly or monthly numbers, by day; days that one of these lacks are left out."""
+    events = freshness.read(store, deployment, EVENTS.name)
+    days = freshness.read(store, deployment, USER_DAYS.name)
+    open_days = freshness.stale(EVENTS.name, events, days) | _not_counted(kind, days, counted.built.values())
+    return {day: built for day, built in events.items() if day not in open_days}
 
 
 def _seen(store: Store, deployment: Deployment, of: SourceKind) -> list[Span] | None:

@@ -14,13 +14,15 @@ import pandas as pd
 
 from renku_metrics.assets.erased import Clearing, erased_people, remember, state_without_erased
 from renku_metrics.assets.hash_key import hash_key_of
+from renku_metrics.assets.locks import SourceName, lock
 from renku_metrics.assets.people import BEFORE
-from renku_metrics.assets.pulls import SourceName, lock, noreply_hosts, source_state
+from renku_metrics.assets.pulls import noreply_hosts, source_state
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import RenkuMetricsError
 from renku_metrics.events.erasure import Erased, user_ids_of
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.gitlab_state import GitLabState
+from renku_metrics.sources.keycloak_ids import kept_keycloak_id
 from renku_metrics.store.store import Partition, Store, partitions_of
 from renku_metrics.tables import (
     EVENTS,
@@ -93,10 +95,16 @@ class Erasing:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
+        store = self._store
         with ExitStack() as held:
+            storage = store.storage
             for source in SOURCES:
-                held.enter_context(self._store.storage.alone(lock(self._deployment, source)))
-            yield
+                storage = held.enter_context(storage.alone(lock(self._deployment, source)))
+            self._store = Store(storage)
+            try:
+                yield
+            finally:
+                self._store = store
 
     def _sweep(self, erased: Erased, *, write: bool) -> Iterator[Found]:
         yield self._sweep_state(erased, write=write)
@@ -144,7 +152,8 @@ def erasing(store: Store, deployment: Deployment, users: Sequence[str], emails: 
     gitlab_users, keycloak_users = (
         store.read_if_there(table, whole) for table in (RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS)
     )
-    given = set(users)
+    # Named as Keycloak does, or as the store keeps them.
+    given = {user if user.startswith(("gitlab:", "email:")) else kept_keycloak_id(book, user) for user in users}
     for email in emails:
         address = book.read(email)
         if address.kind == "noreply":

@@ -11,7 +11,8 @@ from renku_metrics.assets.per_deployment import Materialized, each_deployment, m
 from renku_metrics.assets.resources import CentralStore
 from renku_metrics.assets.specifications import ONE_RUN, specification
 from renku_metrics.deployments import Deployment
-from renku_metrics.events.union import EventsBuilt
+from renku_metrics.errors import NotConservedError
+from renku_metrics.events.union import RULES_VERSION, EventsBuilt
 from renku_metrics.tables import (
     EVENT_TYPES,
     EVENTS,
@@ -27,7 +28,13 @@ from renku_metrics.tables import (
 GROUP = "events"
 # Days worked on at once: enough to keep the store's connections busy, few enough for a small memory.
 DAYS_AT_ONCE = 60
-Results = Iterator[dg.MaterializeResult[None]]
+# Nothing of a day that fails it is stored, so that nothing that follows is built of it.
+CONSERVED = dg.AssetCheckSpec(
+    "rows_are_conserved",
+    asset=EVENTS.name,
+    description="Rows in = events out + dropped: each raw row is the origin of one event, or dropped for one reason.",
+)
+Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
 
 
 def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -> list[dg.AssetsDefinition]:
@@ -44,24 +51,39 @@ def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -
             ),
             *(table.name for table in (RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS, RAW_AMALTHEA_SESSIONS)),
         ],
+        code_version=RULES_VERSION,
+        check_specs=[CONSERVED],
         **specification(EVENTS, GROUP),
     )
     def events(context: dg.AssetExecutionContext, central_store: CentralStore) -> Results:
         store = central_store.open()
+        rows = 0
+        violated: list[str] = []
 
         def work(name: str, days: list[str]) -> Iterator[Materialized]:
+            nonlocal rows
             for some in _batched(days):
-                built, written = store_events(store, deployments[name], some)
+                try:
+                    built, written = store_events(store, deployments[name], some)
+                except NotConservedError as error:
+                    violated.append(str(error))
+                    raise
+                rows += built.rows
                 facts = {place: _facts(built.of_day(place[1])) for place in written}
                 yield from materialized(store, EVENTS, written, facts)
 
-        yield from each_deployment(context, work)
+        def checked() -> Iterator[dg.AssetCheckResult]:
+            facts: dict[str, Any] = {"raw_rows": rows, "violated": violated}
+            yield dg.AssetCheckResult(check_name=CONSERVED.name, passed=not violated, metadata=facts)
+
+        yield from each_deployment(context, work, checked)
 
     @dg.asset(
         name=USER_DAYS.name,
         partitions_def=grid.by_day,
         backfill_policy=ONE_RUN,
         deps=[EVENTS.name],
+        code_version=RULES_VERSION,
         **specification(USER_DAYS, GROUP),
     )
     def user_days_asset(context: dg.AssetExecutionContext, central_store: CentralStore) -> Results:
@@ -85,7 +107,7 @@ def _batched(days: list[str]) -> Iterator[list[str]]:
 
 
 def _facts(of_day: EventsBuilt) -> dict[str, Any]:
-    """What became of a day's raw rows: events by type, and how many were dropped or linked by each rule."""
+    """What became of a day's raw rows: events by type, and how many were dropped, corrected or linked by each rule."""
     counts = of_day.events["event_type"].value_counts()
     return {
         # Of every type, for a day that lacks one would be a gap in its plot.
@@ -93,5 +115,6 @@ def _facts(of_day: EventsBuilt) -> dict[str, Any]:
         "raw_rows": of_day.rows,
         "dropped_rows": sum(of_day.dropped.values()),
         "dropped": {reason: count for reason, count in of_day.dropped.items() if count},
+        "corrected": {correction: count for correction, count in of_day.corrected.items() if count},
         "linked": {rule: count for rule, count in of_day.linked.items() if count},
     }

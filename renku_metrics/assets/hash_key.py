@@ -22,7 +22,8 @@ def checked_hash_key(store: Store) -> tuple[bytes, bool]:
     known = store.read_state(STATE)
     if known is not None and known != _fingerprint(key):
         raise ConfigurationError(
-            f"RENKU_METRICS_HASH_KEY is not the key that the store {store.storage.address()} was begun with"
+            f"RENKU_METRICS_HASH_KEY is not the key that the store {store.storage.address()} was begun with; "
+            "set that one, or begin a new store"
         )
     return key, known is not None
 

@@ -1,20 +1,20 @@
 """Active users and core actions, weekly and monthly, counted from the user days."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
 from renku_metrics import partitions
-from renku_metrics.assets.building import Count, store_counts
+from renku_metrics.assets.building import store_counts
 from renku_metrics.assets.per_deployment import Materialized, each_deployment, materialized
 from renku_metrics.assets.resources import CentralStore
 from renku_metrics.assets.specifications import ONE_RUN, specification
 from renku_metrics.deployments import Deployment
-from renku_metrics.metrics.counting import count_active_users, count_core_action
-from renku_metrics.metrics.definition import CoreAction
+from renku_metrics.metrics.definition import CoreAction, Metric
+from renku_metrics.metrics.definitions_document import describe
 from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.periods import now
 from renku_metrics.store.store import Partition
@@ -22,18 +22,15 @@ from renku_metrics.tables import USER_DAYS, PeriodKind, Table
 
 GROUP = "metrics"
 KINDS: tuple[PeriodKind, ...] = ("week", "month")
-Results = Iterator[dg.MaterializeResult[None]]
+Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
 
 
 def metric_assets(
     deployments: Mapping[str, Deployment], grid: partitions.Grid, core_actions: Sequence[CoreAction]
 ) -> list[dg.AssetsDefinition]:
     """The denominator and every core action, each weekly and monthly."""
-    counts: list[Count] = [count_active_users, *(partial(count_core_action, action) for action in core_actions)]
     return [
-        _metric_asset(deployments, grid, kind, table, count)
-        for kind in KINDS
-        for table, count in zip(metric_tables(kind, core_actions), counts, strict=True)
+        _metric_asset(deployments, grid, kind, metric) for kind in KINDS for metric in (ACTIVE_USERS, *core_actions)
     ]
 
 
@@ -43,25 +40,28 @@ def metric_tables(kind: PeriodKind, core_actions: Sequence[CoreAction]) -> list[
 
 
 def _metric_asset(
-    deployments: Mapping[str, Deployment], grid: partitions.Grid, kind: PeriodKind, table: Table, count: Count
+    deployments: Mapping[str, Deployment], grid: partitions.Grid, kind: PeriodKind, metric: Metric
 ) -> dg.AssetsDefinition:
+    table = metric.table(kind)
+
     @dg.asset(
         name=table.name,
         partitions_def=grid.by_period(kind),
         backfill_policy=ONE_RUN,
         deps=[dg.AssetDep(USER_DAYS.name, partition_mapping=partitions.days_of_period(kind))],
-        **specification(table, GROUP),
+        code_version=metric.version,
+        **specification(replace(table, description=describe(metric)), GROUP),
     )
-    def metric(context: dg.AssetExecutionContext, central_store: CentralStore) -> Results:
+    def counts(context: dg.AssetExecutionContext, central_store: CentralStore) -> Results:
         store = central_store.open()
 
         def work(name: str, starts: list[str]) -> Iterator[Materialized]:
-            rows, written = store_counts(store, deployments[name], kind, table, count, starts, now())
+            rows, written = store_counts(store, deployments[name], kind, metric, starts, now())
             yield from materialized(store, table, written, _facts(rows, kind))
 
         yield from each_deployment(context, work)
 
-    return metric
+    return counts
 
 
 def _facts(rows: pd.DataFrame, kind: PeriodKind) -> dict[Partition, dict[str, Any]]:

@@ -61,8 +61,10 @@ def materialized(
     ]
 
 
-def each_deployment(context: dg.AssetExecutionContext, work: Work) -> Iterator[dg.MaterializeResult[None]]:
-    """Does the work of a run for each deployment in it.
+def each_deployment(
+    context: dg.AssetExecutionContext, work: Work, checked: Callable[[], Iterable[dg.AssetCheckResult]] = tuple
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    """Does the work of a run for each deployment in it, and then tells what was ``checked`` on the way.
 
     Raises dagster's Failure with one line per deployment that failed, after the work of all is done.
     """
@@ -78,6 +80,7 @@ def each_deployment(context: dg.AssetExecutionContext, work: Work) -> Iterator[d
             failures.append(f"{deployment}: unexpected {type(error).__name__}; where it came from is in the run's log")
             # Without the error's own words, which may be personal.
             context.log.error("\n".join([failures[-1], *traceback.format_tb(error.__traceback__)]))
+    yield from checked()
     if failures:
         raise dg.Failure("\n".join(failures), allow_retries=False)
     # Dagster takes the assets of one step in the order of their dependencies.

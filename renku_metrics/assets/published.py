@@ -9,9 +9,10 @@ import orjson
 import pandas as pd
 
 from renku_metrics.assets import checks
-from renku_metrics.assets.completeness import counted_coverage, read_counts
-from renku_metrics.assets.erased import erased_days
+from renku_metrics.assets.causes import read_causes, record_counted
+from renku_metrics.assets.completeness import counted_coverage, counted_events, read_counts
 from renku_metrics.assets.metrics import KINDS, metric_tables
+from renku_metrics.assets.publication import last_published, record_published
 from renku_metrics.assets.resources import CentralStore
 from renku_metrics.assets.specifications import OWNERS, column_schema
 from renku_metrics.deployments import Deployment
@@ -22,21 +23,24 @@ from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.metrics.published_readme import published_readme
 from renku_metrics.metrics.publishing import cover, in_effect, publish, revise
 from renku_metrics.periods import now
+from renku_metrics.store.freshness import Built
 from renku_metrics.store.store import WHOLE, Store
 from renku_metrics.tables import COVERAGE, REVISIONS, PeriodKind, published_table
 
 NAME = "published"
-# When the last publication came to its end.
-FINISHED = "published/finished.txt"
-NEVER = b"1970-01-01T00:00:00+00:00"
+NEVER = dt.datetime.fromtimestamp(0, dt.UTC)
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """The ``rows`` to publish by week or month, and their ``coverage`` as in COVERAGE."""
+    """The ``rows`` to publish by week or month, and their ``coverage`` as in COVERAGE.
+
+    ``events`` are those of each deployment that all of its rows were counted from, by day.
+    """
 
     rows: pd.DataFrame
     coverage: pd.DataFrame
+    events: Mapping[str, Mapping[str, Built]]
 
 
 def published_asset(deployments: Mapping[str, Deployment], core_actions: Sequence[CoreAction]) -> dg.AssetsDefinition:
@@ -57,16 +61,18 @@ def published_asset(deployments: Mapping[str, Deployment], core_actions: Sequenc
         check_specs=checks.specifications(NAME),
     )
     def published(central_store: CentralStore) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
-        store = central_store.open()
         # Of two at once, the one that counted earlier could write later.
-        with store.storage.alone("state/locks/published"):
+        with central_store.open().storage.alone("state/locks/published") as storage:
+            store = Store(storage)
             at = now()
             numbers = {kind: read_numbers(store, kind, deployments, core_actions, at) for kind in KINDS}
             rows = {kind: known.rows for kind, known in numbers.items()}
             findings = [
                 *(check.of(rows) for check in CHECKS),
-                checks.nothing_personal(store, deployments),
-                checks.event_keys_are_unique(store, deployments, at.date()),
+                checks.nothing_personal(
+                    store, deployments, tables, [*rows.values(), *(known.coverage for known in numbers.values())]
+                ),
+                checks.event_keys_are_unique(store, deployments),
             ]
             for finding in findings:
                 yield checks.result(finding)
@@ -97,7 +103,7 @@ def read_numbers(
 ) -> Numbers:
     """What is to be published by week or month, from everything that was counted."""
     tables = metric_tables(kind, core_actions)
-    counted = {name: read_counts(store, name, tables) for name in deployments}
+    counted = {name: read_counts(store, name, kind, (ACTIVE_USERS, *core_actions)) for name in deployments}
     covered = {name: counted_coverage(store, known, kind, counted[name]) for name, known in deployments.items()}
     everything = {
         table.name: pd.concat(
@@ -108,7 +114,8 @@ def read_numbers(
     }
     active_users = everything[ACTIVE_USERS.table(kind).name]
     counts = {action.key: everything[action.table(kind).name] for action in core_actions}
-    return Numbers(publish(kind, active_users, counts, covered, at), cover(kind, active_users, covered))
+    events = {name: counted_events(store, name, kind, known) for name, known in counted.items()}
+    return Numbers(publish(kind, active_users, counts, covered, at), cover(kind, active_users, covered), events)
 
 
 def write_published(
@@ -116,10 +123,12 @@ def write_published(
 ) -> int:
     """Writes everything below ``published/``; returns how many revisions there are by now."""
     before = {kind: store.read_if_there(published_table(kind), [WHOLE]) for kind in numbers}
-    finished = dt.datetime.fromisoformat((store.read_state(FINISHED) or NEVER).decode())
+    finished = last_published(store) or NEVER
     recorded = in_effect(store.read_if_there(REVISIONS, [WHOLE]), pd.concat(before.values()), finished)
-    erased = {name: erased_days(store, name) for frame in before.values() for name in frame["deployment"].unique()}
-    revised = [revise(before[kind], known.rows, erased, at) for kind, known in numbers.items()]
+    revised = []
+    for kind, known in numbers.items():
+        causes = {name: read_causes(store, name, kind) for name in known.events}
+        revised.append(revise(before[kind], known.rows, recorded, causes, at))
     # Revisions first: a number that was replaced must never lack its record.
     revisions = REVISIONS.conform(pd.concat([recorded, *revised], ignore_index=True))
     store.write(REVISIONS, revisions, [WHOLE])
@@ -132,7 +141,10 @@ def write_published(
     document = orjson.dumps(definitions(core_actions), option=orjson.OPT_INDENT_2)
     store.storage.write("published/definitions.json", document)
     store.storage.write("published/README.md", published_readme(core_actions).encode())
-    store.write_state(FINISHED, at.isoformat().encode())
+    for kind, known in numbers.items():
+        for name, events in known.events.items():
+            record_counted(store, name, kind, events)
+    record_published(store, at)
     return len(revisions)
 
 

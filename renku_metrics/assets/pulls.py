@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Literal
+from contextlib import ExitStack, contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -14,18 +14,22 @@ import pandas as pd
 
 from renku_metrics.assets.erased import erased_people, state_without_erased, without_erased
 from renku_metrics.assets.hash_key import hash_key_of
+from renku_metrics.assets.locks import SourceName, locks_of_pull
 from renku_metrics.assets.people import relinking
 from renku_metrics.deployments import Deployment
+from renku_metrics.errors import SourceError
 from renku_metrics.metrics import coverage
 from renku_metrics.object_storage import open_storage
 from renku_metrics.periods import Span, midnight
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.amalthea import FilesRead, pull_sessions
-from renku_metrics.sources.gitlab import pull_projects, pull_users
+from renku_metrics.sources.gitlab import pull_projects
 from renku_metrics.sources.gitlab_client import GitLabClient
 from renku_metrics.sources.gitlab_history import History, HistoryBatch
 from renku_metrics.sources.gitlab_state import GitLabState
+from renku_metrics.sources.gitlab_users import pull_users
 from renku_metrics.sources.keycloak import KeycloakSource, LoginsState
+from renku_metrics.sources.keycloak_ids import kept_keycloak_id
 from renku_metrics.store import freshness
 from renku_metrics.store.store import Partition, Store, Stored, partitions_of
 from renku_metrics.tables import (
@@ -41,10 +45,8 @@ from renku_metrics.tables import (
 )
 
 Say = Callable[[str], None]
-SourceName = Literal["gitlab", "keycloak", "amalthea"]
 
-
-SESSION_FACTS = ("files_read", "lines", "unreadable_lines", "without_session", "without_user")
+SESSION_FACTS = ("files_read", "lines", "unreadable_lines", "without_session", "without_user", "duplicate_lines")
 # A table and one of its partitions.
 Place = tuple[str, Partition]
 
@@ -67,10 +69,21 @@ class Pull:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Holds the deployment's source: of two pulls at once, one would undo what the other stored."""
-        with self.store.storage.alone(lock(self.deployment.name, self._source)):
+        """Holds the deployment's source: of two pulls at once, one would undo what the other stored.
+
+        Once another may have taken over, whatever this pull would store raises StoreError.
+        """
+        store = self.store
+        with ExitStack() as held:
+            storage = store.storage
+            for name in locks_of_pull(self.deployment, self._source):
+                storage = held.enter_context(storage.alone(name))
+            self.store = Store(storage)
             self._unreported = read_unreported(self.store, self.deployment.name, self._source)
-            yield
+            try:
+                yield
+            finally:
+                self.store = store
 
     def unreported(self, table: Table) -> list[Partition]:
         """The partitions of the table that changed since Dagster was last told."""
@@ -102,7 +115,18 @@ class Pull:
         if self.deployment.gitlab:
             stored = self.store.read_if_there(RAW_GITLAB_USERS, [(self.deployment.name,)])
             client, book = GitLabClient(self.deployment, say=self.say), self._addresses()
-            self._merge_users(RAW_GITLAB_USERS, pull_users(client, self.deployment, book, stored, self.now))
+            unread = 0
+
+            def batches() -> Iterator[pd.DataFrame]:
+                nonlocal unread
+                for batch in pull_users(client, self.deployment, book, stored, self.now):
+                    yield batch.rows
+                    unread += batch.unread
+
+            self._merge_users(RAW_GITLAB_USERS, batches())
+            self.facts = {"requests": client.connection.requests_made, "users_unread": unread}
+            if unread:
+                self.say(f"{client.where}: addresses of {unread} users could not be read; the next pull asks again")
 
     def gitlab_history(self, with_pushes: bool) -> None:
         """Commits and, where asked for, push events; with the rows of the projects they are in."""
@@ -149,9 +173,9 @@ class Pull:
             self._cover("commits", [Span(midnight(self.deployment.start), summary.started_at)])
 
     def _count_missed(self, batch: HistoryBatch) -> int:
-        """How many commits of projects in which nothing could be new are not in the store."""
-        settled = batch.commits[batch.commits["project_id"].isin(batch.settled)]
-        found = without_erased(self.store, self.deployment.name, RAW_GITLAB_COMMITS, settled)
+        """How many commits of projects in which nothing should be new are not in the store."""
+        overdue = batch.commits[batch.commits["project_id"].isin(batch.overdue)]
+        found = without_erased(self.store, self.deployment.name, RAW_GITLAB_COMMITS, overdue)
         places = sorted(partitions_of(RAW_GITLAB_COMMITS, found))
         stored = self.store.read_if_there(RAW_GITLAB_COMMITS, places)
         known = pd.MultiIndex.from_frame(stored[["project_id", "sha"]])
@@ -159,17 +183,19 @@ class Pull:
 
     def keycloak_users(self) -> None:
         if self.deployment.keycloak:
-            source = KeycloakSource(self.deployment, self._addresses())
-            self._merge_users(RAW_KEYCLOAK_USERS, source.pull_users(self.now))
+            source = KeycloakSource(self.deployment, self._addresses(), say=self.say)
+            self._merge_users(RAW_KEYCLOAK_USERS, [source.pull_users(self.now)])
 
     def keycloak_logins(self) -> None:
         if self.deployment.keycloak:
             state = LoginsState.from_json(self._remembered())
-            logins = KeycloakSource(self.deployment, self._addresses()).pull_logins(state, self.now)
-            self._merge((RAW_KEYCLOAK_LOGINS, logins.rows))
-            self._cover("logins", [logins.seen] if logins.seen else [])
-            self._remember(logins.state.to_json())
-            self.facts = {"notes": "; ".join(logins.notes)}
+            source = KeycloakSource(self.deployment, self._addresses(), say=self.say)
+            for batch in source.pull_logins(state, self.now):
+                self._merge((RAW_KEYCLOAK_LOGINS, batch.rows))
+                if batch.seen:
+                    self._cover("logins", [batch.seen.span] if batch.seen.span else [])
+                    self._remember(batch.seen.state.to_json())
+                    self.facts = {"notes": "; ".join(batch.seen.notes)}
 
     def amalthea_sessions(self) -> None:
         if amalthea := self.deployment.amalthea:
@@ -186,9 +212,17 @@ class Pull:
                     self.say(f"{self.deployment.name}: amalthea: {note}")
             self.facts = dict(seen)
 
-    def _merge_users(self, table: Table, rows: pd.DataFrame) -> None:
+    def _merge_users(self, table: Table, batches: Iterable[pd.DataFrame]) -> None:
+        failure: SourceError | None = None
         with relinking(self.store, self.deployment.name, table, self._commits_changed):
-            self._merge((table, rows))
+            try:
+                for rows in batches:
+                    self._merge((table, rows))
+            except SourceError as error:
+                # Whoever was learned of until then is linked by it from now on, so their days are found all the same.
+                failure = error
+        if failure:
+            raise failure
 
     def _commits_changed(self, days: set[str]) -> None:
         # Reported like a change of the commits themselves, so that these days are counted again.
@@ -203,11 +237,19 @@ class Pull:
             self._write_unreported(before | touched)
         changed: set[Place] = set()
         for table, rows in pulled:
-            kept = without_erased(self.store, self.deployment.name, table, rows)
+            kept = without_erased(self.store, self.deployment.name, table, self._without_clear_ids(rows))
             merged = self.store.merge(table, kept)
             changed |= {(table.name, place) for place, stored in merged.items() if stored.changed}
         if self._unreported != before | changed:
             self._write_unreported(before | changed)
+
+    def _without_clear_ids(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows with Keycloak's ids as they are kept."""
+        if "keycloak_id" not in rows or rows.empty:
+            return rows
+        book = self._addresses()
+        kept = {told: kept_keycloak_id(book, told) for told in rows["keycloak_id"].dropna().unique()}
+        return rows.assign(keycloak_id=rows["keycloak_id"].map(kept).astype(object))
 
     def _addresses(self) -> AddressBook:
         return AddressBook(hash_key_of(self.store), noreply_hosts(self.deployment))
@@ -230,11 +272,6 @@ class Pull:
     def _write_unreported(self, places: set[Place]) -> None:
         self.store.write_state(_unreported(self.deployment.name, self._source), orjson.dumps(sorted(places)))
         self._unreported = places
-
-
-def lock(deployment: str, source: SourceName) -> str:
-    """The name that a pull of the source holds alone."""
-    return f"state/locks/{deployment}-{source}"
 
 
 def source_state(deployment: str, source: SourceName) -> str:

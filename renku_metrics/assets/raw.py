@@ -11,9 +11,10 @@ from typing import Any
 import dagster as dg
 
 from renku_metrics import partitions
+from renku_metrics.assets.locks import SourceName
 from renku_metrics.assets.people import PEOPLE
 from renku_metrics.assets.per_deployment import Materialized, each_deployment, materialized
-from renku_metrics.assets.pulls import Place, Pull, SourceName
+from renku_metrics.assets.pulls import Place, Pull
 from renku_metrics.assets.resources import CentralStore
 from renku_metrics.assets.specifications import ONE_RUN, specification
 from renku_metrics.deployments import Deployment
@@ -35,7 +36,7 @@ from renku_metrics.tables import (
 GROUP = "raw"
 # The tag of a run that lists every project and branch whole again.
 RECONCILE = "renku_metrics/reconcile"
-Results = Iterator[dg.MaterializeResult[None]]
+Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
 # Pulls one thing into the store.
 Bring = Callable[[Pull], None]
 

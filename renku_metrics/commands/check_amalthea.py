@@ -34,6 +34,7 @@ def check_amalthea(deployment: Deployment, now: dt.datetime) -> Iterator[Finding
             ("amalthea user label", checks.user_label),
             ("amalthea project label", checks.project_label),
         ],
+        "see whether audit_log is where Amalthea writes",
     )
 
 
@@ -66,7 +67,7 @@ class _Checks:
             return warning(what, "there is no file to read yet")
         lines = self._latest
         if not lines.rows:
-            return failed(what, f"of the latest {lines.lines:,} none tells of a session")
+            return failed(what, f"of the latest {lines.lines:,} none tells of a session", "correct audit_log")
         if lines.unreadable:
             return warning(
                 what, f"{lines.unreadable:,} of the latest {lines.lines:,} are cut off: their days stay open"

@@ -9,8 +9,9 @@ from functools import cached_property
 from renku_metrics.commands.findings import PATIENCE, Finding, attempts, failed, ok, warning
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
-from renku_metrics.sources.gitlab import ADMINISTRATOR, check_administrator, keycloak_id
+from renku_metrics.sources.gitlab import ADMINISTRATOR, check_administrator
 from renku_metrics.sources.gitlab_client import GitLabClient, Json, Query, RefusedError
+from renku_metrics.sources.gitlab_users import keycloak_id
 from renku_metrics.sources.http import NoAnswerError
 
 SCOPES = frozenset({"api", "read_api"})
@@ -33,6 +34,7 @@ def check_gitlab(deployment: Deployment, now: dt.datetime) -> Iterator[Finding]:
             ("gitlab commits", checks.commits),
             ("gitlab push events", checks.pushes),
         ],
+        f"correct url, or the token: {ADMINISTRATOR}",
     )
 
 
@@ -51,7 +53,7 @@ class _Checks:
         try:
             version = self._client.get("/version")
         except RefusedError as error:
-            return failed("gitlab", f"{self._url} gives {error} for /api/v4/version: correct url")
+            return failed("gitlab", f"{self._url} gives {error} for /api/v4/version", "correct url")
         return ok("gitlab", f"{self._url} is version {version['version']} and accepts {self._client.token_name}")
 
     def token(self) -> Finding:
@@ -65,7 +67,7 @@ class _Checks:
             return ok(what, "this server does not tell its scopes and its end")
         scopes = set(token["scopes"])
         if not scopes & SCOPES:
-            return failed(what, f"has scope {', '.join(sorted(scopes))}: make one with scope read_api")
+            return failed(what, f"has scope {', '.join(sorted(scopes))}", "make one with scope read_api")
         if token.get("expires_at"):
             ends = dt.date.fromisoformat(token["expires_at"])
             if ends <= (self._now + ENDS_SOON).date():
@@ -81,7 +83,7 @@ class _Checks:
         what = "gitlab people"
         users = self._first_page("/users", {"order_by": "id", "sort": "desc"})
         if not users or not all("identities" in user and "email" in user for user in users):
-            return failed(what, f"the token sees neither addresses nor identities of users: {ADMINISTRATOR}")
+            return failed(what, "the token sees neither addresses nor identities of users", ADMINISTRATOR)
         if not any(keycloak_id(user["identities"] or []) for user in users):
             return warning(
                 what,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-from renku_metrics.commands.findings import PATIENCE, Finding, attempts, failed, ok, warning
+from renku_metrics.commands.findings import PATIENCE, Finding, attempts, failed, length, ok, warning
 from renku_metrics.deployments import Deployment
 from renku_metrics.periods import ONE_DAY
 from renku_metrics.sources.keycloak import saves_logins
@@ -32,6 +32,7 @@ def check_keycloak(deployment: Deployment) -> Iterator[Finding]:
             ("keycloak memory", checks.memory),
             ("keycloak logins", checks.logins),
         ],
+        "correct url and realm",
     )
 
 
@@ -53,9 +54,9 @@ class _Checks:
     def saving(self) -> Finding:
         what = "keycloak event saving"
         if not self._config.get("eventsEnabled"):
-            return failed(what, "is off, so logins are being lost: turn on Save events under Realm settings, Events")
+            return failed(what, "is off, so logins are being lost", "turn on Save events under Realm settings, Events")
         if not saves_logins(self._config):
-            return failed(what, "leaves LOGIN out: add it to the saved types under Realm settings, Events")
+            return failed(what, "leaves LOGIN out", "add it to the saved types under Realm settings, Events")
         return ok(what, "is on, with LOGIN among the saved types (role view-events)")
 
     def memory(self) -> Finding:
@@ -66,15 +67,15 @@ class _Checks:
         kept = dt.timedelta(seconds=seconds)
         if kept < SHORTEST_MEMORY:
             return warning(
-                what, f"events are kept for {_length(kept)} and pulled every 4 hours: logins will be lost; {LONGER}"
+                what, f"events are kept for {length(kept)} and pulled every 4 hours: logins will be lost; {LONGER}"
             )
         if kept < COMFORTABLE_MEMORY:
             return ok(
                 what,
-                f"events are kept for {_length(kept)}, pulled every 4 hours. An outage of this service longer than "
+                f"events are kept for {length(kept)}, pulled every 4 hours. An outage of this service longer than "
                 f"that loses logins; to be safe, {LONGER}",
             )
-        return ok(what, f"events are kept for {_length(kept)}, pulled every 4 hours")
+        return ok(what, f"events are kept for {length(kept)}, pulled every 4 hours")
 
     def logins(self) -> Finding:
         if next(self._admin.login_pages(None)):
@@ -84,10 +85,3 @@ class _Checks:
     @cached_property
     def _config(self) -> dict[str, Any]:
         return self._admin.events_config()
-
-
-def _length(time: dt.timedelta) -> str:
-    if time < 2 * ONE_DAY:
-        hours = time / dt.timedelta(hours=1)
-        return f"{hours:.3g} hour{'' if hours == 1 else 's'}"
-    return f"{time / ONE_DAY:.3g} days"

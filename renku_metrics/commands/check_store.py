@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Iterator
 
 from renku_metrics import environment
 from renku_metrics.assets.hash_key import checked_hash_key
-from renku_metrics.commands.findings import Finding, attempt, failed, ok
+from renku_metrics.assets.publication import last_published
+from renku_metrics.commands.findings import Finding, attempt, failed, length, ok
 from renku_metrics.store.store import Store
 
+# Once a day, whether or not anything was counted; one may fail.
+PUBLISHED_WITHIN = dt.timedelta(hours=54)
+OTHERWISE = "correct RENKU_METRICS_STORE, or report this as a fault of renku-metrics"
 
-def check_store() -> Iterator[Finding]:
-    """That the store can be written to, and that the hash key is its own."""
-    yield attempt("store", "store", _writable)
-    yield attempt("hash key", "store", _hash_key)
+
+def check_store(now: dt.datetime) -> Iterator[Finding]:
+    """That the store can be written to, that the hash key is its own, and that what was counted is published."""
+    writable = attempt("store", "store", _writable, OTHERWISE)
+    yield writable
+    yield attempt("hash key", "store", _hash_key, OTHERWISE)
+    if writable.level == "ok":
+        yield attempt("published", "store", lambda: _published(now), OTHERWISE)
 
 
 def _writable() -> Finding:
@@ -27,12 +36,26 @@ def _writable() -> Finding:
         store.storage.delete(f"state/{name}")
     address = store.storage.address()
     if read != content:
-        return failed(
-            "store", f"{address} does not give back what was written a moment ago: it is no place for a store"
-        )
+        return failed("store", f"{address} does not give back what was written a moment ago", "choose another place")
     return ok("store", f"{address} can be written, read and deleted in")
 
 
 def _hash_key() -> Finding:
     _, begun = checked_hash_key(Store.at(environment.store_address()))
     return ok("hash key", "is the one the store was begun with" if begun else "is set; the store is begun with it")
+
+
+def _published(now: dt.datetime) -> Finding:
+    what = "published"
+    published = last_published(Store.at(environment.store_address()))
+    if published is None:
+        return ok(what, "nothing yet")
+    text = f"the last time {length(now - published)} ago"
+    if now - published > PUBLISHED_WITHIN:
+        return failed(
+            what,
+            f"{text}, though every day is due",
+            "see whether the daemon runs, whether the sensor follow_changed_days is on, and which runs of published "
+            "failed",
+        )
+    return ok(what, text)

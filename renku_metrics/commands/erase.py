@@ -15,7 +15,7 @@ from renku_metrics.errors import RenkuMetricsError
 from renku_metrics.store.store import Store
 
 # A Keycloak id may also be that of a federated user: f:<uuid>:<name>.
-USER_ID = re.compile(r"gitlab:[0-9]{1,18}|email:[0-9a-f]{64}|(?!gitlab:|email:)(?=.*[-:])[^\s@]+")
+USER_ID = re.compile(r"gitlab:[0-9]{1,18}|(email:)?[0-9a-f]{64}|(?!gitlab:|email:)(?=.*[-:])[^\s@]+")
 AFTERWARDS = """
 Published numbers stay as they are. A week or month that is counted again later is counted without this person; if it
 comes out lower, published/revisions.parquet says `erasure`. From now on pulls leave this person out.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from renku_metrics.errors import RenkuMetricsError
+from renku_metrics.periods import ONE_DAY
 from renku_metrics.sources.gitlab_client import RefusedError
 from renku_metrics.sources.http import Patience
 
@@ -32,33 +34,45 @@ def warning(what: str, text: str) -> Finding:
     return Finding("warning", what, text)
 
 
-def failed(what: str, text: str) -> Finding:
-    return Finding("failed", what, text)
+def failed(what: str, text: str, do: str) -> Finding:
+    return Finding("failed", what, f"{text}: {do}")
+
+
+def length(time: dt.timedelta) -> str:
+    """Such as 20 minutes, 1 hour, 24 hours or 3.5 days."""
+    if time < dt.timedelta(hours=1):
+        return f"{time / dt.timedelta(minutes=1):.0f} minutes"
+    if time < 2 * ONE_DAY:
+        hours = time / dt.timedelta(hours=1)
+        return f"{hours:.3g} hour{'' if hours == 1 else 's'}"
+    return f"{time / ONE_DAY:.3g} days"
 
 
 # What a check finds about one thing.
 Attempt = Callable[[], Finding]
 
 
-def attempt(what: str, where: str, check: Attempt) -> Finding:
-    """What the check finds; that it failed when it ends with an error. ``where`` begins the errors of its source."""
+def attempt(what: str, where: str, check: Attempt, otherwise: str) -> Finding:
+    """What the check finds; that it failed when it ends with an error.
+
+    ``where`` begins the errors of its source; ``otherwise`` is what to do about an error that does not say so itself.
+    """
     try:
         return check()
     except RenkuMetricsError as error:
-        # Several lines are several faults of one file; here each thing has one.
-        text = "; ".join(error.message.splitlines())
-        return failed(what, text.removeprefix(f"{where}: "))
+        # These say what to do.
+        return Finding("failed", what, error.message.removeprefix(f"{where}: "))
     except RefusedError as error:
-        return failed(what, f"refused with {error}")
+        return failed(what, f"refused with {error}", otherwise)
     except Exception as error:  # noqa: BLE001
         # Its message may hold what was answered, which may be personal.
-        return failed(what, f"unexpected {type(error).__name__}: the answer is not what this source gives")
+        return failed(what, f"unexpected {type(error).__name__}", otherwise)
 
 
-def attempts(where: str, checks: Sequence[tuple[str, Attempt]]) -> Iterator[Finding]:
+def attempts(where: str, checks: Sequence[tuple[str, Attempt]], otherwise: str) -> Iterator[Finding]:
     """Each of the checks, by what it is about; only the first one, if that fails."""
     for number, (what, check) in enumerate(checks):
-        found = attempt(what, where, check)
+        found = attempt(what, where, check, otherwise)
         yield found
         if number == 0 and found.level == "failed":
             return

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
+import click
 import pandas as pd
-from rich.console import Console
-from rich.table import Table as Grid
 
 from renku_metrics import environment
 from renku_metrics.errors import StoreError
@@ -15,8 +13,7 @@ from renku_metrics.metrics.dictionary import CORE_ACTIONS
 from renku_metrics.store.store import WHOLE, Store
 from renku_metrics.tables import PeriodKind, published_table
 
-# Wide enough for every column where the output is no terminal that has a width of its own.
-PLAIN_WIDTH = 132
+WHAT_STANDS_HERE = "Active users; how many of them did each core action, and what share that is:"
 
 
 def show(weeks: int, months: int, deployments: Sequence[str]) -> None:
@@ -32,41 +29,43 @@ def show(weeks: int, months: int, deployments: Sequence[str]) -> None:
         raise StoreError(f"{store.storage.address('published')}: nothing is published yet; materialize `published`")
     if unknown := sorted(set(deployments) - known):
         raise StoreError(f"nothing is published of {', '.join(unknown)}; there is {', '.join(sorted(known))}")
-    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    click.echo("\n".join([WHAT_STANDS_HERE, *(f"  {heading:<9}  {what}" for heading, what in _headings()), ""]))
     for name in sorted(set(deployments) or known):
         for kind, frame in published.items():
             of_deployment = frame[frame["deployment"] == name]
             latest = sorted(of_deployment["period"].unique())[-limits[kind] :]
             if latest:
-                print_periods(console, name, kind, of_deployment[of_deployment["period"].isin(latest)])
+                print_periods(name, kind, of_deployment[of_deployment["period"].isin(latest)])
 
 
-def print_periods(console: Console, deployment: str, kind: PeriodKind, rows: pd.DataFrame) -> None:
+def print_periods(deployment: str, kind: PeriodKind, rows: pd.DataFrame) -> None:
     """One line per period: active users, and for each core action its users and their share."""
-    grid = Grid(title=f"{deployment}, by {kind}", title_justify="left", box=None, pad_edge=False)
-    grid.add_column(kind.capitalize())
-    for name in ("Active users", *(action.name for action in CORE_ACTIONS)):
-        grid.add_column(name, justify="right")
-    grid.add_column("Complete")
+    lines = [[kind.capitalize(), "Active", *(heading for heading, _ in _headings()), "Complete"]]
     reasons: list[str] = []
     for period, of_period in rows.groupby("period"):
         by_action = of_period.set_index("core_action")
         first = of_period.iloc[0]
         if not first["complete"] and first["missing"] not in reasons:
             reasons.append(first["missing"])
-        grid.add_row(
-            str(period),
-            str(first["active_users"]),
-            *_cells(by_action),
-            "yes" if first["complete"] else f"no ({reasons.index(first['missing']) + 1})",
-        )
-    console.print(grid)
+        complete = "yes" if first["complete"] else f"no ({reasons.index(first['missing']) + 1})"
+        lines.append([str(period), str(first["active_users"]), *_cells(by_action), complete])
+    click.secho(f"{deployment}, by {kind}", bold=True)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for period, *numbers, complete in lines:
+        cells = [f"{number:>{width}}" for number, width in zip(numbers, widths[1:], strict=False)]
+        click.echo("  ".join([f"{period:<{widths[0]}}", *cells, complete]).rstrip())
     for number, reason in enumerate(reasons, start=1):
-        console.print(f"  ({number}) {reason}", highlight=False)
-    console.print()
+        click.echo(f"  ({number}) {reason}")
+    click.echo()
 
 
-def _cells(by_action: pd.DataFrame) -> Iterable[str]:
+def _headings() -> Iterator[tuple[str, str]]:
+    """The heading of each core action's column, and what it stands for."""
+    for action in CORE_ACTIONS:
+        yield action.area, action.name
+
+
+def _cells(by_action: pd.DataFrame) -> Iterator[str]:
     for action in CORE_ACTIONS:
         if action.key not in by_action.index:
             yield ""

@@ -28,6 +28,11 @@ REASONS = (
     NO_START_OR_RESUME,
 )
 
+# What was put right in rows that are events.
+REDATED = "commit dated later than it was pulled"
+RECOVERED = "start of a session whose own line was lost"
+CORRECTIONS = (REDATED, RECOVERED)
+
 # The value of renku_helper for the one-per-workflow commits of `renku migrate`.
 MIGRATED_WORKFLOW_HELPER = "migrated workflow"
 TOLD_BY_ANY_LINE = ("keycloak_id", "gitlab_project_id", "renku_project_id")

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from renku_metrics.events.classification import classify
-from renku_metrics.events.cleaning import BOT, REASONS, clean_commits, clean_sessions
+from renku_metrics.events.cleaning import BOT, CORRECTIONS, REASONS, RECOVERED, REDATED, clean_commits, clean_sessions
 from renku_metrics.events.links import COMMIT_RULES, KEYCLOAK_ID, Identities
 from renku_metrics.tables import EVENTS
 
+# Raised with every change of which events or user days there are, or whose they are: what was built by other rules is
+# stale, and is built again.
+RULES_VERSION = "1"
 NOBODY = "nobody"
 NONE = pd.Series([], dtype=object)
 
@@ -34,8 +37,8 @@ class EventsBuilt:
 
     Each raw row of a day (commits, logins, sessions) is the origin of one event or ``dropped`` for one reason;
     ``derived`` events come on top, from rows that are the origin of another one (a commit that created a dataset,
-    a resume that is all that is left of a start). ``account`` has the columns ``rows``, ``derived`` and each
-    reason, and one row per ``event_day`` that has any.
+    a resume that is all that is left of a start). ``account`` has the columns ``rows``, ``derived``, each reason and
+    each correction, and one row per ``event_day`` that has any.
     """
 
     events: pd.DataFrame
@@ -50,9 +53,19 @@ class EventsBuilt:
         return int(self.account["derived"].sum())
 
     @property
+    def origins(self) -> int:
+        """How many rows are the origin of an event."""
+        return len(self.events) - self.derived
+
+    @property
     def dropped(self) -> dict[str, int]:
         """How many rows each reason dropped."""
         return {reason: int(self.account[reason].sum()) for reason in REASONS}
+
+    @property
+    def corrected(self) -> dict[str, int]:
+        """How many events come from rows with something put right."""
+        return {correction: int(self.account[correction].sum()) for correction in CORRECTIONS}
 
     @property
     def linked(self) -> dict[str, int]:
@@ -63,7 +76,7 @@ class EventsBuilt:
     @property
     def conserved(self) -> bool:
         """Whether rows in = events out + dropped."""
-        return self.rows == len(self.events) - self.derived + sum(self.dropped.values())
+        return self.rows == self.origins + sum(self.dropped.values())
 
     def of_day(self, day: str) -> EventsBuilt:
         """The same for one of the days."""
@@ -72,12 +85,16 @@ class EventsBuilt:
 
 @dataclass(frozen=True)
 class _Part:
-    """What one raw table gives: ``derived`` are the days of its derived events, ``dropped`` as REASONS by row."""
+    """What one raw table gives.
+
+    ``derived`` are the days of its derived events; ``dropped`` as REASONS and ``corrected`` as CORRECTIONS by row.
+    """
 
     raw: pd.DataFrame
     events: pd.DataFrame
     derived: pd.Series
     dropped: pd.Series
+    corrected: pd.Series
 
 
 def build_events(raw: RawFrames) -> EventsBuilt:
@@ -100,9 +117,11 @@ def build_events(raw: RawFrames) -> EventsBuilt:
 def _account(parts: list[_Part]) -> pd.DataFrame:
     rows = pd.concat([part.raw["event_day"] for part in parts]).value_counts()
     derived = pd.concat([part.derived for part in parts]).value_counts()
-    dropped = pd.concat([part.dropped.to_frame("reason").join(part.raw["event_day"]) for part in parts])
-    by_reason = dropped.groupby(["event_day", "reason"]).size().unstack().reindex(index=rows.index, columns=REASONS)
-    account = by_reason.assign(rows=rows, derived=derived)[["rows", "derived", *REASONS]]
+    told = [(part.raw["event_day"], reasons) for part in parts for reasons in (part.dropped, part.corrected)]
+    reasons = pd.concat([of_rows.to_frame("reason").join(days) for days, of_rows in told])
+    columns = [*REASONS, *CORRECTIONS]
+    by_reason = reasons.groupby(["event_day", "reason"]).size().unstack().reindex(index=rows.index, columns=columns)
+    account = by_reason.assign(rows=rows, derived=derived)[["rows", "derived", *columns]]
     return account.fillna(0).astype("int64").sort_index().rename_axis(index="event_day", columns=None)
 
 
@@ -126,7 +145,9 @@ def _from_commits(raw: pd.DataFrame, projects: pd.DataFrame, identities: Identit
     )
     did = classify(commits).dropna()
     derived = events.loc[did.index].assign(event_type=did, event_key=did + ":" + commits.loc[did.index, "sha"])
-    return _Part(raw, pd.concat([events, derived]), derived["event_day"], dropped)
+    redated = commits.index[commits["dated_at"] == commits["pulled_at"]]
+    corrected = pd.Series(REDATED, index=redated, dtype=object)
+    return _Part(raw, pd.concat([events, derived]), derived["event_day"], dropped, corrected)
 
 
 def _from_logins(logins: pd.DataFrame) -> _Part:
@@ -142,7 +163,7 @@ def _from_logins(logins: pd.DataFrame) -> _Part:
             "event_key": "login:" + logins["login_key"],
         }
     )
-    return _Part(logins, events, NONE, NONE)
+    return _Part(logins, events, NONE, NONE, NONE)
 
 
 def _from_sessions(sessions: pd.DataFrame) -> _Part:
@@ -151,7 +172,8 @@ def _from_sessions(sessions: pd.DataFrame) -> _Part:
     resumed = _session_events(clean.resumed, "session_resumed", clean.resumed["changed_at"])
     milliseconds = clean.resumed["changed_at"].dt.as_unit("ms").astype("int64").astype("str")
     resumed["event_key"] += "/" + milliseconds
-    return _Part(sessions, pd.concat([started, resumed]), clean.twice["event_day"], clean.dropped)
+    recovered = pd.Series(RECOVERED, index=clean.started.index[clean.started["old_status"].notna()], dtype=object)
+    return _Part(sessions, pd.concat([started, resumed]), clean.twice["event_day"], clean.dropped, recovered)
 
 
 def _session_events(lines: pd.DataFrame, event_type: str, occurred_at: pd.Series) -> pd.DataFrame:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from renku_metrics.tables import PeriodKind
+from renku_metrics.metrics.coverage import NOT_CONFIGURED, NOT_OVER
+from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
+from renku_metrics.tables import SOURCES, PeriodKind, SourceKind
 
 # How many weeks are compared, each with as many before it, and how far from their median it may be: in users, and in
 # multiples of how far these weeks lie from it themselves.
@@ -17,9 +20,11 @@ NEIGHBOURS = 8
 FAR_USERS = 5
 FAR_TIMES = 4.0
 UNLINKED_LIMIT = 0.2
+# What was to be seen in older periods was seen when they were new, and need not be seen for ever.
+LATEST = dt.timedelta(weeks=NEIGHBOURS)
 
 PERSONAL = re.compile(
-    r"[^\s@:/]+@[^\s@]+\.[a-z]{2,}"  # an email address
+    r"[^\s@](?:[@\uff20]|%40)[^\s@]"  # an email address: of any domain, of none, or as part of a URL
     r"|(?<![\w.])(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}(?![\w.])"  # an IPv4 address
     r"|(?<![\w:.])(?:(?:[0-9a-f]{1,4}:){7}|(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,5})?::)"  # an IPv6 address, whole
     r"[0-9a-f]{1,4}(?::[0-9a-f]{1,4})*(?![\w:])",  # or shortened
@@ -41,7 +46,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """``failing`` gives what is wrong, one line each; ``blocking`` ones stop the publication."""
+    """``failing`` gives what is wrong, one line each; ``blocking`` ones stop the publication.
+
+    Rows that are not complete stop nothing, since their numbers may be counted of unlike days.
+    """
 
     name: str
     description: str
@@ -50,7 +58,9 @@ class Check:
 
     def of(self, rows: Rows) -> Finding:
         wrong = list(self.failing(rows))
-        return Finding(self.name, not wrong, self.blocking, {"wrong": len(wrong), "first": wrong[:20]})
+        complete = {kind: _complete(frame) for kind, frame in rows.items()}
+        blocking = self.blocking and (not wrong or any(self.failing(complete)))
+        return Finding(self.name, not wrong, blocking, {"wrong": len(wrong), "first": wrong[:20]})
 
 
 def _users_above_active_users(rows: Rows) -> Iterable[str]:
@@ -66,7 +76,7 @@ def _shares_out_of_range(rows: Rows) -> Iterable[str]:
 
 def _months_below_a_week(rows: Rows) -> Iterable[str]:
     """Complete months with fewer users than a complete week inside them."""
-    weeks, months = (frame[frame["complete"].astype(bool)] for frame in (rows["week"], rows["month"]))
+    weeks, months = _complete(rows["week"]), _complete(rows["month"])
     both = months.merge(weeks, on=["deployment", "core_action"], suffixes=("", "_week"))
     inside = both[(both["period_start_week"] >= both["period_start"]) & (both["period_end_week"] <= both["period_end"])]
     for name in ("users", "active_users"):
@@ -74,23 +84,47 @@ def _months_below_a_week(rows: Rows) -> Iterable[str]:
 
 
 def _weeks_far_from_their_neighbours(rows: Rows) -> Iterable[str]:
-    weeks = rows["week"][rows["week"]["complete"].astype(bool)]
-    for _, series in weeks.sort_values("period_start").groupby(["deployment", "core_action"]):
+    latest = set(_latest(rows["week"])["period"])
+    for series in _series(rows["week"]):
         users = series["users"].astype("float64")
         before = users.shift().rolling(NEIGHBOURS, min_periods=NEIGHBOURS)
         usual = before.median()
         spread = before.apply(lambda values: (values - values.median()).abs().median())
-        distance = (users - usual).abs()
-        far = distance > (FAR_TIMES * spread).clip(lower=FAR_USERS)
-        # What was seen then need not be seen for ever.
-        latest = series.index.isin(series.index[-NEIGHBOURS:])
-        yield from _lines(series.assign(usual=usual)[far & latest], "users", "usual")
+        far = (users - usual).abs() > (FAR_TIMES * spread).clip(lower=FAR_USERS)
+        neighbours = [" ".join(f"{number:.0f}" for number in window[:-1]) for window in users.rolling(NEIGHBOURS + 1)]
+        shown = series.assign(usual=usual, before=neighbours)[far & series["period"].isin(latest)]
+        yield from _lines(shown, "users", "usual", "before")
+
+
+def _series(weeks: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The ``users`` of every number, the denominator's included, in the weeks that may be compared, oldest first."""
+    active = weeks.assign(core_action=ACTIVE_USERS.key, users=weeks["active_users"])
+    everything = pd.concat([weeks, active.drop_duplicates(["deployment", "period"])])
+    sources = {metric.key: metric.sources for metric in (ACTIVE_USERS, *CORE_ACTIONS)}
+    for (_, key), series in everything.sort_values("period_start").groupby(["deployment", "core_action"]):
+        needed = sources.get(str(key), SOURCES)
+        known = series[[not _lacks(missing, needed) for missing in series["missing"]]]
+        yield known.reset_index(drop=True)
+
+
+def _lacks(missing: str, sources: Collection[SourceKind]) -> bool:
+    """Whether days of one of the sources lack, or are to come. A source that there never was lacks in all weeks."""
+    reasons = [reason for reason in missing.split("; ") if not reason.endswith(NOT_CONFIGURED)]
+    return any(reason == NOT_OVER or reason.partition(":")[0] in sources for reason in reasons)
 
 
 def _unlinked_above_limit(rows: Rows) -> Iterable[str]:
     for frame in rows.values():
-        once = frame.drop_duplicates(["deployment", "period"])
+        once = _latest(frame).drop_duplicates(["deployment", "period"])
         yield from _lines(once[once["unlinked"] > UNLINKED_LIMIT], "unlinked")
+
+
+def _complete(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[frame["complete"].astype(bool)]
+
+
+def _latest(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame if frame.empty else frame[frame["period_end"] > frame["period_end"].max() - LATEST]
 
 
 CHECKS = (
@@ -109,13 +143,15 @@ CHECKS = (
     ),
     Check(
         "weeks_are_like_their_neighbours",
-        f"None of the last {NEIGHBOURS} complete weeks is unusually far from the median of the {NEIGHBOURS} before it.",
+        f"In none of the last {NEIGHBOURS} weeks is a number, that of the active users included, unusually far from "
+        f"the median of the {NEIGHBOURS} before it. Compared are weeks of which the number's own sources are known.",
         blocking=False,
         failing=_weeks_far_from_their_neighbours,
     ),
     Check(
         "most_users_are_linked",
-        f"At most {UNLINKED_LIMIT:.0%} of the active users of a period are known by the hash of an email alone.",
+        f"At most {UNLINKED_LIMIT:.0%} of the active users of any of the last periods are known by the hash of an "
+        "email alone.",
         blocking=False,
         failing=_unlinked_above_limit,
     ),
@@ -127,9 +163,13 @@ def personal_values(frame: pd.DataFrame) -> int:
     found = 0
     for name in frame.columns:
         if frame[name].dtype == object or isinstance(frame[name].dtype, pd.StringDtype):
-            values = frame[name].explode().dropna()
-            found += sum(bool(PERSONAL.search(value)) for value in values if isinstance(value, str))
+            found += personal_texts(frame[name].explode().dropna())
     return found
+
+
+def personal_texts(values: Iterable[object]) -> int:
+    """How many of the values are texts that look like an email or IP address."""
+    return sum(isinstance(value, str) and bool(PERSONAL.search(value)) for value in values)
 
 
 def _lines(rows: pd.DataFrame, *numbers: str) -> Iterable[str]:

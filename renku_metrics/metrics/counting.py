@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from renku_metrics.metrics.definition import CoreAction
+from renku_metrics.metrics.definition import CoreAction, Metric
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.periods import Period
 from renku_metrics.tables import USER_LINKS
@@ -16,6 +16,15 @@ UNLINKED = "email:"
 
 # A table with the columns user_id and group, or the group of a deployment's user (None: in no group).
 Groups = pd.DataFrame | Callable[[str, str], str | None]
+
+
+def count(
+    metric: Metric, user_days: pd.DataFrame, deployment: str, periods: Sequence[Period], computed_at: dt.datetime
+) -> pd.DataFrame:
+    """One row per period of a core action or the denominator, in the columns of ``metric.table(kind)``."""
+    if isinstance(metric, CoreAction):
+        return count_core_action(metric, user_days, deployment, periods, computed_at)
+    return count_active_users(user_days, deployment, periods, computed_at)
 
 
 def count_active_users(
@@ -54,7 +63,10 @@ def by_group(
     groups counts in both, one in none is left out; so groups do not add up.
 
     One row per deployment, period, group with anybody active in it, and core action: ``deployment``, ``period``,
-    ``group``, ``core_action``, ``users``, ``active_users``, ``share``. Not published: small groups name people.
+    ``group``, ``core_action``, ``users``, ``active_users``, ``share``. Whether a period is complete is said by
+    the published row of the same deployment, period and core action. Not published: small groups name people.
+
+    Raises ValueError when the frame ``groups`` lacks a column or has another one.
     """
     membership = _membership(user_days, groups)
     on = [column for column in ("deployment", "user_id") if column in membership]
@@ -105,6 +117,9 @@ def _rows(
 
 def _membership(user_days: pd.DataFrame, groups: Groups) -> pd.DataFrame:
     if isinstance(groups, pd.DataFrame):
+        if set(groups) - {"deployment"} != {"user_id", "group"}:
+            given = ", ".join(map(str, groups))
+            raise ValueError(f"groups has the columns {given}; it needs user_id and group, and may have deployment")
         return groups.dropna(subset=["group"]).drop_duplicates()
     users = user_days[["deployment", "user_id"]].drop_duplicates()
     pairs = zip(users["deployment"], users["user_id"], strict=True)

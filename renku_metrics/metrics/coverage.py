@@ -5,12 +5,15 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping
 
-from renku_metrics.metrics.definition import SourceKind
-from renku_metrics.periods import ONE_DAY, Period, Span, midnight, ranges_of_days
+import pandas as pd
 
-# The order in which reasons are named.
-SOURCES: tuple[SourceKind, ...] = ("logins", "commits", "sessions")
+from renku_metrics.periods import ONE_DAY, Period, Span, midnight, ranges_of_days
+from renku_metrics.tables import SOURCES, SourceKind
+
 NOT_OVER = "period not over"
+NOT_CONFIGURED = "not configured"
+# Of a day's sessions that no anonymous visitor started, so many may lack their user before the day counts as not known.
+NAMELESS_AT_MOST = 0.05
 
 # For each source of a deployment the time its pulls saw; None where the deployment has no such source.
 Coverage = Mapping[SourceKind, list[Span] | None]
@@ -48,6 +51,20 @@ def covers(spans: Iterable[Span], day: dt.date) -> bool:
     return any(span.start <= midnight(day) and midnight(day + ONE_DAY) <= span.end for span in spans)
 
 
+def days_without_users(sessions: pd.DataFrame) -> set[str]:
+    """The days on which it is not known who started more than NAMELESS_AT_MOST of the sessions.
+
+    ``sessions`` is a frame of RAW_AMALTHEA_SESSIONS of whole days. By default Amalthea labels no session at all, and
+    nobody would be counted.
+    """
+    created_today = sessions["created_at"].dt.strftime("%Y-%m-%d") == sessions["event_day"]
+    lines = sessions[created_today & ~sessions["anonymous"].astype(bool)]
+    # Any line of a session may name its user.
+    nameless = lines.groupby(["event_day", "namespace", "session_uid"], dropna=False)["keycloak_id"].count() == 0
+    share = nameless.groupby("event_day").mean()
+    return set(share.index[share > NAMELESS_AT_MOST])
+
+
 def missing(period: Period, coverage: Coverage, now: dt.datetime) -> str:
     """Why the period is not complete, as in the published column ``missing``; empty when it is.
 
@@ -58,7 +75,7 @@ def missing(period: Period, coverage: Coverage, now: dt.datetime) -> str:
     for source in SOURCES:
         spans = coverage.get(source)
         if spans is None:
-            reasons.append(f"{source}:not configured")
+            reasons.append(f"{source}:{NOT_CONFIGURED}")
         else:
             gaps = ranges_of_days([day for day in over if not covers(spans, day)])
             reasons += [f"{source}:{first}..{last}" for first, last in gaps]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from renku_metrics.tables import PeriodKind, Table, active_users_table, core_action_table
+from renku_metrics.tables import EVENT_TYPES, PeriodKind, SourceKind, Table, active_users_table, core_action_table
 
-SourceKind = Literal["logins", "commits", "sessions"]
 Status = Literal["active", "provisional", "broken", "removed"]
 
 
@@ -43,7 +43,7 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metric:
+class Metric(ABC):
     """What the number of a core action and the denominator have in common.
 
     ``event_types`` decides what is counted; ``version`` rises with every change of what counts, wherever the rule
@@ -53,7 +53,6 @@ class Metric:
     key: str
     name: str
     sentence: str
-    count: str
     who_counts: tuple[str, ...]
     does_not_count: tuple[str, ...]
     event_types: tuple[str, ...]
@@ -61,7 +60,6 @@ class Metric:
     version: str
     examples: tuple[Example, ...]
     timestamp: str
-    sources: tuple[SourceKind, ...]
     gaps: tuple[Gap, ...]
     changes: tuple[Change, ...]
     owner: str = "Renku team"
@@ -71,6 +69,22 @@ class Metric:
     def definition(self) -> str:
         """Key and version, as published."""
         return f"{self.key} {self.version}"
+
+    @property
+    def count(self) -> str:
+        """The formula of the count."""
+        *first, last = self.event_types
+        either = f"{', '.join(first)} or {last}" if first else last
+        return f"distinct user_id with at least one event {either} in the period"
+
+    @property
+    def sources(self) -> tuple[SourceKind, ...]:
+        """Where its events come from. A share needs those of the denominator as well."""
+        return tuple(dict.fromkeys(EVENT_TYPES[event_type] for event_type in self.event_types))
+
+    @abstractmethod
+    def table(self, kind: PeriodKind) -> Table:
+        """The table of its weekly or monthly numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,8 @@ from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 TIME = (
     "Periods are ISO weeks (Monday 00:00 UTC to Monday 00:00 UTC) and calendar months, UTC. A period is complete "
     "when it is over and logins, commits and sessions cover each of its days. What becomes known later restates "
-    "the number; the change is recorded in revisions.parquet."
+    "the number; a change of users or active users is recorded in revisions.parquet. The share of unlinked users is, "
+    "like completeness, what is known by now, and is not recorded."
 )
 DIRECTIONS = {"under": "too small", "over": "too large", "either": "too small or too large"}
 INTRODUCTION = f"""# Metrics
@@ -42,8 +43,8 @@ def definitions(core_actions: Sequence[CoreAction] = CORE_ACTIONS) -> dict[str, 
     """The whole dictionary, for definitions.json."""
     return {
         "time": TIME,
-        "denominator": asdict(ACTIVE_USERS),
-        "core_actions": [asdict(action) for action in core_actions],
+        "denominator": _fields(ACTIVE_USERS),
+        "core_actions": [_fields(action) for action in core_actions],
     }
 
 
@@ -84,6 +85,10 @@ def describe(metric: Metric) -> str:
         ),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _fields(metric: Metric) -> dict[str, Any]:
+    return {**asdict(metric), "count": metric.count, "sources": list(metric.sources)}
 
 
 def _case(example: Example) -> str:

@@ -14,9 +14,10 @@ weekly = pd.read_parquet("weekly.parquet")
 complete = weekly[weekly["complete"]]
 print(complete.pivot(index=["deployment", "period"], columns="core_action", values="users"))
 """
-GONE = """A row that is no longer published (its deployment was removed, its start moved, its core action given up) is a
-revision that has no numbers after it; that it is published again is none. The growth of a period that was not over is
-none either."""
+GONE = """A revision is recorded whenever `users`, `active_users` or `definition` of a published row change. `complete`,
+`missing` and `unlinked` say how much is known by now; their changes are not recorded. A row that is no longer published
+(its deployment was removed, its start moved, its core action given up) is a revision that has no numbers after it; that
+it is published again is one only if it says something else. The growth of a period that was not over is none either."""
 DUCKDB = """SELECT deployment, period, core_action, users, round(100 * share, 1) AS percent
 FROM 'weekly.parquet'
 WHERE complete
@@ -39,7 +40,7 @@ One row per deployment, period and core action:
 | `weekly.parquet`, `weekly.csv` | by ISO week, Monday to Sunday, UTC |
 | `monthly.parquet`, `monthly.csv` | by calendar month, UTC |
 | `coverage.parquet`, `coverage.csv` | of each period, how many days are known of each source, and how users are known |
-| `revisions.parquet` | every published number of a finished period that changed later or is gone, and why |
+| `revisions.parquet` | every published number of people of a finished period that changed later or is gone, and why |
 | `definitions.json` | what exactly each number counts, its version, and what it is known not to see |
 
 ## weekly and monthly
@@ -83,7 +84,16 @@ With DuckDB:
   the larger it is, the more `users` and `active_users` are too large.
 - A line begins to know a source at a date: all its periods before are not `complete` and name the source in `missing`.
   Where they end, the line may step up, because more was seen and not because more was done. Begin at the first complete
-  period; `coverage` tells how many days each period knows.
+  period; `coverage` tells how many days each period knows. Here logins are known since 10 September, so `active_users`
+  and every `share` mean another thing before W38 than from it on, though `users` of commits do not:
+
+  | period | users | active_users | share | complete | missing |
+  | --- | --- | --- | --- | --- | --- |
+  | 2026-W36 | 52 | 80 | 0.65 | false | logins:2026-08-31..2026-09-06 |
+  | 2026-W37 | 51 | 150 | 0.34 | false | logins:2026-09-07..2026-09-09 |
+  | 2026-W38 | 54 | 216 | 0.25 | true | |
+- A deployment that has no source of a kind says so in `missing` of every period (`sessions:not configured`). Its
+  numbers may be compared with each other while `missing` says the same, but not with those of one that has the source.
 - A step in a line where `definition` changes may be a change of what is counted.
 - What happens only on a person's own machine is not seen; `definitions.json` lists the gaps of each number, and
   whether they make it too small or too large.

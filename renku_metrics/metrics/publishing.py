@@ -7,15 +7,20 @@ from collections.abc import Collection, Mapping
 
 import pandas as pd
 
-from renku_metrics.metrics.coverage import NOT_OVER, SOURCES, Coverage, covers, missing
+from renku_metrics.metrics.coverage import NOT_OVER, Coverage, covers, missing
 from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.periods import Period
-from renku_metrics.tables import COVERAGE, REVISIONS, PeriodKind, published_table
+from renku_metrics.tables import COVERAGE, REVISIONS, SOURCES, PeriodKind, published_table
 
-LATE_EVENTS = "late events"
+LATE_FACTS = "late facts"
+PEOPLE_KNOWN = "people known since"
+NEW_RULES = "new rules of events"
 NEW_DEFINITION = "new definition"
 ERASURE = "erasure"
 GONE = "no longer published"
+BACK = "published again"
+# Of each deployment the days on which anything changed that numbers are counted from, and why.
+Causes = Mapping[str, Mapping[dt.date, Collection[str]]]
 KEY = ["deployment", "period", "core_action"]
 NUMBERS = ["users", "active_users", "definition"]
 
@@ -86,23 +91,34 @@ def cover(kind: PeriodKind, active_users: pd.DataFrame, coverage: Mapping[str, C
 
 
 def revise(
-    before: pd.DataFrame, after: pd.DataFrame, erased: Mapping[str, Collection[dt.date]], now: dt.datetime
+    before: pd.DataFrame, after: pd.DataFrame, recorded: pd.DataFrame, causes: Causes, now: dt.datetime
 ) -> pd.DataFrame:
     """A frame of REVISIONS: the rows of ``before`` that ``after`` says otherwise, both frames of one published table.
 
-    ``erased`` are the days of each deployment on which somebody's data was erased. The growth of a period that was
-    not over when it was published is no revision. That a row is no longer there is one; that it is back is none.
+    ``causes`` are what changed since ``before`` was published, but for ERASURE, which is of all time. The growth of a
+    period that was not over when it was published is no revision. That a row is no longer there is one; that it is back
+    is one where its numbers are others than those that were last there, by the revisions ``recorded`` so far.
     """
-    both = before.merge(after, on=KEY, suffixes=("_before", "_after"), how="left")
+    both = pd.concat([before.assign(back=False), _last_there(before, after, recorded).assign(back=True)])
+    both = both.merge(after, on=KEY, suffixes=("_before", "_after"), how="left")
     running = both["missing_before"].str.contains(NOT_OVER)
     changed = _differ(both, "_before", "_after")
     revised = both[changed & ~running]
-    reasons = [_reason(row, erased.get(row["deployment"], ())) for _, row in revised.iterrows()]
+    reasons = [_reason(row, causes.get(row["deployment"], {})) for _, row in revised.iterrows()]
     return REVISIONS.conform(
         revised.assign(
             changed_at=pd.Timestamp(now).as_unit("ms"), reason=pd.Series(reasons, revised.index, dtype=object)
         )[[column.name for column in REVISIONS.columns]]
     )
+
+
+def _last_there(before: pd.DataFrame, after: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``after`` that are back: with the numbers they had before they were gone."""
+    last = recorded.sort_values("changed_at").drop_duplicates(KEY, keep="last")
+    gone = last[last["definition_after"].isna()].rename(columns={f"{name}_before": name for name in NUMBERS})
+    there = pd.MultiIndex.from_frame(before[KEY])
+    new = after.loc[~pd.MultiIndex.from_frame(after[KEY]).isin(there)]
+    return new.drop(columns=NUMBERS).merge(gone[[*KEY, *NUMBERS]], on=KEY).assign(missing="")[list(before.columns)]
 
 
 def in_effect(revisions: pd.DataFrame, published: pd.DataFrame, finished: dt.datetime) -> pd.DataFrame:
@@ -126,11 +142,16 @@ def _differ(rows: pd.DataFrame, one: str, other: str) -> pd.Series:
     return differ
 
 
-def _reason(row: pd.Series, erased: Collection[dt.date]) -> str:
+def _reason(row: pd.Series, causes: Mapping[dt.date, Collection[str]]) -> str:
     if pd.isna(row["definition_after"]):
         return GONE
+    if row["back"]:
+        return BACK
     if row["definition_before"] != row["definition_after"]:
         return NEW_DEFINITION
+    first, last = row["period_start_after"], row["period_end_after"]
+    within = {cause for day, of_day in causes.items() if first <= day <= last for cause in of_day}
     fell = row["users_after"] < row["users_before"] or row["active_users_after"] < row["active_users_before"]
-    within = any(row["period_start_after"] <= day <= row["period_end_after"] for day in erased)
-    return ERASURE if fell and within else LATE_EVENTS
+    # An erasure changes what was pulled as well.
+    within.discard(LATE_FACTS if fell and ERASURE in within else ERASURE)
+    return " and ".join(why for why in (ERASURE, NEW_RULES, LATE_FACTS, PEOPLE_KNOWN) if why in within) or LATE_FACTS

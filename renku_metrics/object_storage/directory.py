@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import tempfile
@@ -15,6 +16,20 @@ from renku_metrics.object_storage.interface import ObjectInfo
 
 POLL_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 3600.0
+LET_IN = "let this user read and write there, or choose another directory"
+ROOM = "make room there"
+OTHER = "choose another directory"
+ADVICE = {
+    errno.EACCES: LET_IN,
+    errno.EPERM: LET_IN,
+    errno.EROFS: LET_IN,
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
+    errno.ENOTDIR: OTHER,
+    errno.EISDIR: OTHER,
+    errno.EEXIST: OTHER,
+    errno.ENAMETOOLONG: OTHER,
+}
 
 
 class DirectoryStorage:
@@ -32,7 +47,7 @@ class DirectoryStorage:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise FileNotFoundError(self.address(key)) from None
         except OSError as error:
-            raise StoreError(f"{self.address(key)}: cannot be read: {error.strerror}") from None
+            raise _explain(self.address(key), "read", error) from None
 
     def write(self, key: str, content: bytes) -> None:
         path = self._root / key
@@ -51,13 +66,13 @@ class DirectoryStorage:
                     Path(temporary).unlink()
                 raise
         except OSError as error:
-            raise StoreError(f"{self.address(key)}: cannot be written: {error.strerror}") from None
+            raise _explain(self.address(key), "written", error) from None
 
     def delete(self, key: str) -> None:
         try:
             (self._root / key).unlink(missing_ok=True)
         except OSError as error:
-            raise StoreError(f"{self.address(key)}: cannot be deleted: {error.strerror}") from None
+            raise _explain(self.address(key), "deleted", error) from None
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         folder = self._root / prefix if prefix.endswith("/") or not prefix else (self._root / prefix).parent
@@ -76,13 +91,13 @@ class DirectoryStorage:
         return iter(sorted(found, key=lambda info: info.key))
 
     @contextlib.contextmanager
-    def alone(self, name: str) -> Iterator[None]:
+    def alone(self, name: str) -> Iterator[DirectoryStorage]:
         path = self._root / f"{name}.lock"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("w")
         except OSError as error:
-            raise StoreError(f"{path}: cannot be written: {error.strerror}") from None
+            raise _explain(str(path), "written", error) from None
         # The system lets go of the lock when its holder ends, however it ends.
         with file:
             until = time.monotonic() + LONGEST_WAIT_SECONDS
@@ -94,10 +109,15 @@ class DirectoryStorage:
                     if time.monotonic() > until:
                         raise StoreError(f"{path}: another pull has held this for over an hour") from None
                     time.sleep(POLL_SECONDS)
-            yield
+            yield self
 
 
 def _unless_gone(error: OSError) -> None:
     # os.walk passes over folders that it cannot read; what is in them would be taken for deleted.
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
-        raise StoreError(f"{error.filename}: cannot be listed: {error.strerror}")
+        raise _explain(str(error.filename), "listed", error)
+
+
+def _explain(path: str, done: str, error: OSError) -> StoreError:
+    advice = ADVICE.get(error.errno or 0, "see whether the disk is well")
+    return StoreError(f"{path}: cannot be {done}: {error.strerror}; {advice}")

@@ -42,9 +42,10 @@ class ObjectStorage(Protocol):
         """The objects whose key begins with the prefix, sorted by key."""
         ...
 
-    def alone(self, name: str) -> AbstractContextManager[None]:
+    def alone(self, name: str) -> AbstractContextManager[ObjectStorage]:
         """Holds the name alone among all processes that use this storage, waiting for it where need be.
 
-        A holder that died gives way by itself. Raises StoreError when the wait was too long.
+        The block gets this storage as its holder is to use it: it changes nothing once the name is lost, but raises
+        StoreError. A holder that died gives way by itself. Raises StoreError when the wait was too long.
         """
         ...

@@ -1,7 +1,8 @@
 """Mutual exclusion on S3: an object that its holder keeps fresh, and that others take over once it is stale.
 
-The age of a lease is told by the server's clock alone. A server that ignores conditional writes, or does not make
-them atomic (OpenStack Swift), leaves a window of one round trip in which two could take the same free lease.
+The age of a lease is told by the server's clock alone. Not every server makes conditional writes atomic (OpenStack
+Swift does not), and some ignore the condition, so that of several who take a free lease each may believe to have it
+for a moment: the last to write has it, and each looks again after longer than a write takes.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage.s3_errors import S3_ERRORS, explain
+from renku_metrics.object_storage.s3_reading import read_object
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -25,95 +27,119 @@ if TYPE_CHECKING:
 STALE_AFTER_SECONDS = 90.0
 REFRESH_SECONDS = 20.0
 POLL_SECONDS = 2.0
+# Swift writes so small an object in 0.04 seconds, and a lease is taken once in a step of a run.
+SETTLE_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 3600.0
 
 
 @contextmanager
-def lease(client: S3Client, bucket: str, key: str, address: str) -> Iterator[None]:
-    """Holds the object ``key`` alone for the length of the block.
+def lease(client: S3Client, bucket: str, key: str, address: str) -> Iterator[Callable[[], None]]:
+    """Holds the object ``key`` alone for the length of the block, which gets what raises StoreError once it is lost.
 
     Raises StoreError when another held it for over an hour, or when this holder was suspended, or cut off from the
     server, for so long that another has taken over or may have.
     """
-    holder = uuid.uuid4().hex.encode()
+    held = _Lease(client, bucket, key, address)
     try:
-        _acquire(client, bucket, key, address, holder)
+        held.acquire()
     except S3_ERRORS as error:
         raise explain(error, bucket, address) from None
     over = threading.Event()
-    lost = threading.Event()
-
-    def keep_fresh() -> None:
-        refreshed = time.monotonic()
-        while not over.wait(REFRESH_SECONDS):
-            try:
-                if _holder(client, bucket, key) != holder:
-                    lost.set()
-                    return
-                client.put_object(Bucket=bucket, Key=key, Body=holder)
-                refreshed = time.monotonic()
-            except S3_ERRORS:
-                if time.monotonic() - refreshed > STALE_AFTER_SECONDS:
-                    lost.set()
-
-    refresher = threading.Thread(target=keep_fresh, name="lease", daemon=True)
+    refresher = threading.Thread(target=held.keep_fresh, args=[over], name="lease", daemon=True)
     refresher.start()
     try:
-        yield
+        yield held.check
     finally:
         over.set()
         refresher.join()
+        held.release()
+    held.check()
+
+
+class _Lease:
+    """The object as one who wants it sees it."""
+
+    def __init__(self, client: S3Client, bucket: str, key: str, address: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._key = key
+        self._address = address
+        self._holder = uuid.uuid4().hex.encode()
+        self._lost = threading.Event()
+        # Since when the lease is at least that fresh, by this machine's clock.
+        self._refreshed = time.monotonic()
+
+    def acquire(self) -> None:
+        until = time.monotonic() + LONGEST_WAIT_SECONDS
+        while True:
+            age = self.age()
+            if age is None:
+                self._create()
+                # Asked of the object and not of the answer: one that was lost is a refusal at the next try.
+                if self._is_ours() and self._is_still_ours_after(SETTLE_SECONDS):
+                    return
+            elif age > STALE_AFTER_SECONDS:
+                self._write()
+                if self._is_still_ours_after(POLL_SECONDS):
+                    return
+            if time.monotonic() > until:
+                raise StoreError(f"{self._address}: another pull has held this for over an hour")
+            time.sleep(POLL_SECONDS)
+
+    def keep_fresh(self, over: threading.Event) -> None:
+        while not over.wait(REFRESH_SECONDS):
+            # The next time may be better; until when that will do, check knows.
+            with suppress(*S3_ERRORS):
+                if not self._is_ours():
+                    self._lost.set()
+                    return
+                self._write()
+
+    def check(self) -> None:
+        """Raises StoreError when another has taken over, or may have."""
+        if time.monotonic() - self._refreshed > STALE_AFTER_SECONDS:
+            self._lost.set()
+        if self._lost.is_set():
+            raise StoreError(
+                f"{self._address}: this pull was out of touch for so long that another may have begun; run it again"
+            )
+
+    def release(self) -> None:
         # Whatever cannot be deleted now gives way by its age.
         with suppress(*S3_ERRORS):
-            if _holder(client, bucket, key) == holder:
-                client.delete_object(Bucket=bucket, Key=key)
+            if self._is_ours():
+                self._client.delete_object(Bucket=self._bucket, Key=self._key)
             else:
-                lost.set()
-    if lost.is_set():
-        raise StoreError(f"{address}: this pull was out of touch for so long that another may have begun; run it again")
+                self._lost.set()
 
+    def age(self) -> float | None:
+        """Seconds since the lease was refreshed, by whomever; None when it is free."""
+        try:
+            answer = self._client.head_object(Bucket=self._bucket, Key=self._key)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return None
+            raise
+        now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        return (now - answer["LastModified"]).total_seconds()
 
-def _acquire(client: S3Client, bucket: str, key: str, address: str, holder: bytes) -> None:
-    until = time.monotonic() + LONGEST_WAIT_SECONDS
-    while True:
-        age = _age(client, bucket, key)
-        if age is None:
-            if _create(client, bucket, key, holder) and _holder(client, bucket, key) == holder:
-                return
-        elif age > STALE_AFTER_SECONDS:
-            # Of several that take over, the last to write has it.
-            client.put_object(Bucket=bucket, Key=key, Body=holder)
-            time.sleep(POLL_SECONDS)
-            if _holder(client, bucket, key) == holder:
-                return
-        if time.monotonic() > until:
-            raise StoreError(f"{address}: another pull has held this for over an hour")
-        time.sleep(POLL_SECONDS)
+    def _create(self) -> None:
+        begun = time.monotonic()
+        try:
+            self._client.put_object(Bucket=self._bucket, Key=self._key, Body=self._holder, IfNoneMatch="*")
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (409, 412):
+                raise
+        self._refreshed = begun
 
+    def _write(self) -> None:
+        begun = time.monotonic()
+        self._client.put_object(Bucket=self._bucket, Key=self._key, Body=self._holder)
+        self._refreshed = begun
 
-def _age(client: S3Client, bucket: str, key: str) -> float | None:
-    try:
-        answer = client.head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-            return None
-        raise
-    now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
-    return (now - answer["LastModified"]).total_seconds()
+    def _is_ours(self) -> bool:
+        return read_object(self._client, self._bucket, self._key) == self._holder
 
-
-def _create(client: S3Client, bucket: str, key: str, holder: bytes) -> bool:
-    try:
-        client.put_object(Bucket=bucket, Key=key, Body=holder, IfNoneMatch="*")
-    except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] in (409, 412):
-            return False
-        raise
-    return True
-
-
-def _holder(client: S3Client, bucket: str, key: str) -> bytes:
-    try:
-        return client.get_object(Bucket=bucket, Key=key)["Body"].read()
-    except client.exceptions.NoSuchKey:
-        return b""
+    def _is_still_ours_after(self, seconds: float) -> bool:
+        time.sleep(seconds)
+        return self._is_ours()

@@ -5,19 +5,20 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import boto3
 from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
 
 from renku_metrics.errors import StoreError
-from renku_metrics.object_storage.interface import PARALLEL_REQUESTS, ObjectInfo
+from renku_metrics.object_storage.held import HeldStorage
+from renku_metrics.object_storage.interface import PARALLEL_REQUESTS, ObjectInfo, ObjectStorage
 from renku_metrics.object_storage.lease import lease
 from renku_metrics.object_storage.s3_errors import S3_ERRORS, explain
+from renku_metrics.object_storage.s3_reading import read_object
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -44,19 +45,20 @@ class S3Storage:
             # boto3 itself reads AWS_DEFAULT_REGION alone.
             session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
             self._client: S3Client = session.client("s3", endpoint_url=endpoint_url, config=config)
-        except (BotoCoreError, ValueError) as error:
-            raise StoreError(f"{self.address()}: {error}") from None
+        except (*S3_ERRORS, ValueError) as error:
+            raise self._explain("", error) from None
 
     def address(self, key: str = "") -> str:
         return f"s3://{self._bucket}/{self._prefix}{key}"
 
     def read(self, key: str) -> bytes:
         try:
-            return self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"].read()
-        except self._client.exceptions.NoSuchKey:
-            raise FileNotFoundError(self.address(key)) from None
+            content = read_object(self._client, self._bucket, self._prefix + key)
         except S3_ERRORS as error:
             raise self._explain(key, error) from None
+        if content is None:
+            raise FileNotFoundError(self.address(key))
+        return content
 
     def write(self, key: str, content: bytes) -> None:
         # A single put, or a multipart upload that becomes visible when it is complete.
@@ -84,8 +86,10 @@ class S3Storage:
         except S3_ERRORS as error:
             raise self._explain(prefix, error) from None
 
-    def alone(self, name: str) -> AbstractContextManager[None]:
-        return lease(self._client, self._bucket, f"{self._prefix}{name}.lease", self.address(name))
+    @contextmanager
+    def alone(self, name: str) -> Iterator[ObjectStorage]:
+        with lease(self._client, self._bucket, f"{self._prefix}{name}.lease", self.address(name)) as check:
+            yield HeldStorage(self, check)
 
     def _explain(self, key: str, error: Exception) -> StoreError:
         return explain(error, self._bucket, self.address(key))

@@ -13,12 +13,15 @@ from typing import Literal
 
 AddressKind = Literal["personal", "noreply", "bot", "shared"]
 
-# Addresses that tools put in when nobody set one; many people share them.
+# Domains of which nobody has an address (RFC 2606, but for .example, which may stand for an institution in examples).
+RESERVED_DOMAINS = re.compile(r"(.+\.)?(example\.(com|org|net)|invalid|test|localhost)")
+# Addresses that tools and their guides put in when nobody set one; many people share them.
+SHARED_DOMAINS = frozenset({"localhost.localdomain", "local.host", "yourdomain.com"})
 SHARED_ADDRESSES = frozenset(
     f"{local}@{domain}"
     for local in ("you", "your", "your.name", "your.email", "youremail", "user", "name", "email", "me")
-    for domain in ("example.com", "example.org", "email.com", "domain.com")
-)
+    for domain in ("email.com", "domain.com", "mail.com")
+) | {"foo@bar.com", "test@test.com", "none@none.none", "noreply@github.com"}
 # Anyone can set any author address; an id of more digits fits no column of ids.
 NOREPLY = re.compile(r"(?P<id>[0-9]{1,18})-[^@]*@users\.noreply\.(?P<host>[^@]+)")
 # GitLab's project and group access tokens: project_12_bot_1a2b@noreply.<host>
@@ -71,8 +74,8 @@ def is_shared(clear: str) -> bool:
     """Whether the trimmed lower-case address is empty, a tool's default, or otherwise nobody's own."""
     local, at, domain = clear.rpartition("@")
     # localhost and a container's host name (root@1f2e3d4c5b6a) have no dot.
-    nobody = not at or not local or "." not in domain or domain == "localhost.localdomain"
-    return nobody or local == "jovyan" or clear in SHARED_ADDRESSES
+    nobody = not at or not local or "." not in domain or domain in SHARED_DOMAINS
+    return nobody or bool(RESERVED_DOMAINS.fullmatch(domain)) or local == "jovyan" or clear in SHARED_ADDRESSES
 
 
 def _normal(address: str) -> str:

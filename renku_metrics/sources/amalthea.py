@@ -93,7 +93,7 @@ class SessionsBatch:
     """Some files' worth of rows; ``state`` may be stored as soon as the rows are.
 
     ``without_session`` counts lines that name no session, ``without_user`` lines of a session with neither a
-    user's label nor an anonymous visitor.
+    user's label nor an anonymous visitor, ``duplicate_lines`` those that repeat another one of the batch.
     """
 
     rows: pd.DataFrame
@@ -104,6 +104,7 @@ class SessionsBatch:
     unreadable_lines: int = 0
     without_session: int = 0
     without_user: int = 0
+    duplicate_lines: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -119,7 +120,7 @@ def pull_sessions(
     # A deployment that begins earlier than it did needs days that were left out before.
     files = dict(state.files) if state.first_day <= deployment.start else {}
     versions, notes = list_files(storage, deployment)
-    unread = [key for key, (_, version) in versions.items() if key not in files or files[key].version != version]
+    unread = _unread(files, versions)
     # Known, and a hole in the coverage until they are read.
     files |= {key: FileRead(versions[key][0]) for key in unread}
 
@@ -138,6 +139,16 @@ def pull_sessions(
     if failures and not any(file.version for file in files.values()):
         raise SourceError(f"{deployment.name}: amalthea: no file of the audit log can be read: {failures[0]}")
     yield _batch(deployment, gathered, files, read, 0, [*notes, *_explain(failures)])
+
+
+def count_unread(storage: ObjectStorage, deployment: Deployment, state: FilesRead) -> int:
+    """How many files the next pull reads. Raises SourceError when the audit log cannot be listed."""
+    files = state.files if state.first_day <= deployment.start else {}
+    return len(_unread(files, list_files(storage, deployment)[0]))
+
+
+def _unread(files: Mapping[str, FileRead], versions: Mapping[str, tuple[dt.datetime, str]]) -> list[str]:
+    return [key for key, (_, version) in versions.items() if key not in files or files[key].version != version]
 
 
 def list_files(storage: ObjectStorage, deployment: Deployment) -> tuple[dict[str, tuple[dt.datetime, str]], list[str]]:
@@ -168,10 +179,10 @@ def list_files(storage: ObjectStorage, deployment: Deployment) -> tuple[dict[str
 def _start(text: str) -> dt.datetime | None:
     for form in ("%Y%m%d_%H%M%S%z", "%Y%m%d_%H%M%S"):
         try:
-            start = dt.datetime.strptime(text, form)  # noqa: DTZ007
-        except ValueError:
+            return utc(dt.datetime.strptime(text, form))  # noqa: DTZ007
+        except (ValueError, OverflowError):
+            # The calendar ends before the first day of it in some time zones.
             continue
-        return utc(start)
     return None
 
 
@@ -206,10 +217,11 @@ def _explain(failures: Sequence[str]) -> list[str]:
 def _batch(
     deployment: Deployment, lines: Lines, files: Mapping[str, FileRead], read: int, left: int, notes: list[str]
 ) -> SessionsBatch:
-    table = RAW_AMALTHEA_SESSIONS
+    rows = RAW_AMALTHEA_SESSIONS.frame(lines.rows)
+    # Duplicate lines unite as duplicate rows of two pulls do.
+    united = RAW_AMALTHEA_SESSIONS.merge(RAW_AMALTHEA_SESSIONS.frame(), rows)
     return SessionsBatch(
-        # Duplicate lines unite as duplicate rows of two pulls do.
-        rows=table.merge(table.frame(), table.frame(lines.rows)),
+        rows=united,
         state=FilesRead(dict(files), deployment.start),
         files_read=read,
         files_left=left,
@@ -217,5 +229,11 @@ def _batch(
         unreadable_lines=lines.unreadable,
         without_session=lines.without_session,
         without_user=lines.without_user,
+        duplicate_lines=_lines_in(rows) - _lines_in(united),
         notes=tuple(notes),
     )
+
+
+def _lines_in(rows: pd.DataFrame) -> int:
+    """How many lines the rows come from; one of another day than its session's makes two rows."""
+    return int((rows["changed_at"].dt.strftime("%Y-%m-%d") == rows["event_day"]).sum())

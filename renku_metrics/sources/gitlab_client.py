@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -13,12 +14,27 @@ from gitlab.exceptions import GitlabAuthenticationError, GitlabError, GitlabHttp
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
+from renku_metrics.sources.budget import gitlab_share
 from renku_metrics.sources.http import Connection, NoAnswerError, Patience, Say, certificates, content_of, say_nothing
 
 PAGE = 100
 
 Json = dict[str, Any]
 Query = Mapping[str, str | int]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of a list. ``following``: what the query of the next page changes; None on the last one.
+
+    ``numbered``: whether pages go by number, so that they shift with what comes and goes before them, and not by key.
+    ``total``: how many items the list has, where GitLab tells.
+    """
+
+    items: list[Json]
+    following: dict[str, str] | None
+    numbered: bool
+    total: int | None
 
 
 class RefusedError(Exception):
@@ -46,51 +62,52 @@ class GitLabClient:
         self.where = f"{deployment.name}: gitlab"
         self.page_length = PAGE
         self._settings = deployment.gitlab
+        share = gitlab_share(deployment)
         self.connection = Connection(
-            self.where,
-            deployment.gitlab.concurrency,
-            patience or Patience(),
-            deployment.gitlab.requests_per_minute,
-            say,
+            self.where, share.concurrency, patience or Patience(), share.requests_per_minute, say
         )
         self._token = deployment.gitlab.token.reveal()
         self.token_name = f"the token in {deployment.gitlab.token.variable}"
         if not (self._token.isascii() and self._token.isprintable()):
             # The HTTP library would refuse it by quoting it.
-            raise SourceError(f"{self.where}: {self.token_name} holds characters of no token")
+            raise SourceError(
+                f"{self.where}: {self.token_name} holds characters of no token; set the token alone, unquoted"
+            )
         self._of_thread = threading.local()
 
     def get(self, path: str, query: Query | None = None) -> Any:
         """The JSON at a path below /api/v4. Raises RefusedError for any 4xx but a refused token."""
-        return self._ask(path, query or {})[0]
+        return content_of(self._response(path, query or {}))
 
     def count(self, path: str) -> int | None:
         """How many items the list at a path has; None when GitLab does not say, as of more than 10,000.
 
         Raises RefusedError like ``get``.
         """
-        total = self._response(path, {"per_page": 1}).headers.get("X-Total", "")
-        return int(total) if total.isdecimal() else None
+        return _total(self._response(path, {"per_page": 1}))
 
     def pages(self, path: str, query: Query) -> Iterator[list[Json]]:
-        """The pages of a list, each with up to 100 items.
+        """What is on the pages of a list, up to 100 items on each."""
+        return (page.items for page in self.whole_pages(path, query))
+
+    def whole_pages(self, path: str, query: Query) -> Iterator[Page]:
+        """The pages of a list.
 
         Only the query of the link to the next page is followed: its host is the server's own idea of its name.
         """
         asked: dict[str, str | int] = {"per_page": self.page_length, **query}
         while True:
-            page, following = self._ask(path, asked)
-            if not isinstance(page, list):
-                raise NoAnswerError(self.where, f"/api/v4{path} gave something else than a list")
-            yield page
-            if following is None or not page:
+            response = self._response(path, asked)
+            items, following = content_of(response), _next_page(response)
+            if not isinstance(items, list):
+                raise NoAnswerError(self.where, f"/api/v4{path} gave something else than a list; correct the url")
+            yield Page(items, following, "X-Page" in response.headers, _total(response))
+            if following is None or not items:
                 return
             if asked == (asked := {**asked, **following}):
-                raise NoAnswerError(self.where, f"/api/v4{path} gave a page again as the next one")
-
-    def _ask(self, path: str, query: Query) -> tuple[Any, dict[str, str] | None]:
-        response = self._response(path, query)
-        return content_of(response), _next_page(response)
+                raise NoAnswerError(
+                    self.where, f"/api/v4{path} gave a page again as the next one; let no proxy change what is asked"
+                )
 
     def _response(self, path: str, query: Query) -> requests.Response:
         try:
@@ -121,8 +138,13 @@ class GitLabClient:
     def _token_refused(self, error: GitlabError) -> str:
         return (
             f"{self.where}: {self.token_name} was refused (status {error.response_code}); "
-            "it must be an administrator's, valid, with scope read_api"
+            "set an administrator's that is valid, with scope read_api"
         )
+
+
+def _total(response: requests.Response) -> int | None:
+    total = response.headers.get("X-Total", "")
+    return int(total) if total.isdecimal() else None
 
 
 def _next_page(response: requests.Response) -> dict[str, str] | None:

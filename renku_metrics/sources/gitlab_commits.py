@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,6 +13,9 @@ from renku_metrics.sources.gitlab_client import Json
 from renku_metrics.sources.renku_commits import RenkuMessage, is_renku_committer, read_message
 from renku_metrics.tables import RAW_GITLAB_COMMITS
 
+# Raised with every change of what is read of the same address, message or committer (addresses.py, renku_commits.py):
+# the next reconciliation then corrects what older readers read.
+READER_VERSION = 1
 # What stands for a date that the calendar of Python does not hold; git takes any number of seconds.
 LONG_AGO = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
 FAR_AHEAD = dt.datetime(9999, 12, 31, tzinfo=dt.UTC)
@@ -30,6 +33,7 @@ class Commit:
     address: Address
     message: RenkuMessage
     renku_committer: bool
+    read_by: int
     pusher_id: int | None = None
     push_addresses: int | None = None
 
@@ -43,17 +47,23 @@ def read_commit(
     read_address: Callable[[str | None], Address],
     dated_at: Callable[[str, dt.datetime], dt.datetime],
     seen_at: dt.datetime,
+    domains: Collection[str],
 ) -> Commit:
-    """What is kept of GitLab's JSON; ``dated_at`` is told the sha and the committed date, UTC."""
+    """What is kept of GitLab's JSON; ``dated_at`` is told the sha and the committed date, UTC.
+
+    ``domains`` are those under which people see this deployment.
+    """
     sha = commit["id"]
+    by_renku = is_renku_committer(commit["committer_name"] or "", commit["committer_email"] or "")
     return Commit(
         sha,
         commit["parent_ids"],
         dated_at(sha, committed_at(commit["committed_date"])),
         seen_at,
         read_address(commit["author_email"]),
-        read_message(commit["message"] or ""),
-        is_renku_committer(commit["committer_name"] or "", commit["committer_email"] or ""),
+        read_message(commit["message"] or "", by_renku=by_renku, domains=domains),
+        by_renku,
+        READER_VERSION,
     )
 
 
@@ -86,6 +96,7 @@ def commits_frame(deployment: str, found: Sequence[tuple[int, Commit]]) -> pd.Da
             "renku_helper": [message.helper for message in messages],
             "renku_committer": [commit.renku_committer for commit in commits],
             "autosave": [message.autosave for message in messages],
+            "read_by": [commit.read_by for commit in commits],
             "pusher_id": [commit.pusher_id for commit in commits],
             "push_addresses": [commit.push_addresses for commit in commits],
             "pulled_at": [commit.seen_at for commit in commits],

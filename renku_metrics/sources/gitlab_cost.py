@@ -12,33 +12,23 @@ import pandas as pd
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.periods import ONE_DAY
+from renku_metrics.sources.cost import Cost, seconds_of
 from renku_metrics.sources.gitlab import check_administrator
-from renku_metrics.sources.gitlab_changes import ListedProject, list_active
+from renku_metrics.sources.gitlab_changes import ListedProject, list_active, waiting
 from renku_metrics.sources.gitlab_client import GitLabClient, RefusedError
 from renku_metrics.sources.gitlab_state import GitLabState, ProjectState
 
 
 @dataclass(frozen=True)
-class Cost:
-    """``requests`` by what they are for; those of ``exact`` are known, the others the least there can be.
-
-    ``seconds``: how long they take at the deployment's concurrency, if each takes as long as those asked here.
-    """
+class GitLabCost(Cost):
+    """The cost of a pull that reads so many ``changed_projects``."""
 
     changed_projects: int
-    requests: dict[str, int]
-    exact: frozenset[str]
-    asked: int
-    seconds: float
-
-    @property
-    def total(self) -> int:
-        return sum(self.requests.values())
 
 
 def cost_of_pull(
     client: GitLabClient, deployment: Deployment, state: GitLabState, stored_users: pd.DataFrame, now: dt.datetime
-) -> Cost:
+) -> GitLabCost:
     """The cost of the next pull of projects, users, commits and push events.
 
     Raises SourceError when GitLab refuses.
@@ -51,31 +41,29 @@ def cost_of_pull(
     active = list(list_active(client, since, deployment.name, now, counted=True))
     listing = client.connection.requests_made - before
     changed = [project for project in active if not project.settled]
-    waiting = {number for number, known in since.projects.items() if known.unread is not None or known.importing}
-    waiting -= {project.id for project in active}
+    looked_up = waiting(since, {project.id for project in active})
+    # What was gone or disabled most likely still is.
+    to_read = [number for number in looked_up if since.projects[number].closed_at is None]
     known_projects = len(since.projects.keys() | {project.id for project in active})
     requests = Counter(
         {
             "lists of projects": listing + ceil(known_projects / client.page_length) + 1,
-            "rights of the token": 1 if changed or waiting else 0,
-            "single projects": len(waiting),
+            "rights of the token": 1 if changed or to_read or not any(project.in_full for project in active) else 0,
+            "single projects": len(looked_up),
         }
     )
-    requests.update(dict.fromkeys(("branches", "commits", "push events"), len(waiting)))
+    requests.update(dict.fromkeys(("branches", "commits", "push events"), len(to_read)))
     for project in changed:
         requests.update(_of_project(project, since.projects.get(project.id), client.page_length))
     requests.update(_of_users(client, stored_users))
-    asked = client.connection.requests_made
-    concurrency = client.connection.concurrency
-    seconds = sum(requests.values()) * (time.monotonic() - begun) / asked / concurrency
-    if deployment.gitlab and deployment.gitlab.requests_per_minute:
-        seconds = max(seconds, 60 * sum(requests.values()) / deployment.gitlab.requests_per_minute)
+    seconds = seconds_of(requests, client.connection, time.monotonic() - begun)
     exact = frozenset({"lists of projects", "rights of the token", "single projects"})
-    return Cost(len(changed) + len(waiting), dict(requests), exact, asked, seconds)
+    asked = client.connection.requests_made
+    return GitLabCost(dict(requests), exact, asked, seconds, len(changed) + len(to_read))
 
 
 def _of_project(project: ListedProject, known: ProjectState | None, page: int) -> dict[str, int]:
-    if project.empty:
+    if project.empty or project.disabled:
         return {}
     is_new = known is None or not known.heads
     commits = max(1, ceil((project.commits or 0) / page)) if is_new else 1
@@ -91,8 +79,10 @@ def _of_users(client: GitLabClient, stored: pd.DataFrame) -> dict[str, int]:
     last_day = max(stored["last_activity_on"].dropna(), default=None)
     # As many as were active on the last days are likely to be again.
     lately = (dt.date.fromisoformat(last_day) - ONE_DAY).isoformat() if last_day else ""
-    active = int((stored["last_activity_on"].fillna("") >= lately).sum()) if last_day else 0
+    read = stored["addresses_on"].notna()
+    active = int((read & (stored["last_activity_on"].fillna("") >= lately)).sum()) if last_day else 0
+    unread = int((~read & ~stored["bot"]).sum())
     return {
         "lists of users": ceil(number / client.page_length) or 1,
-        "addresses of users": max(0, number - len(stored)) + active,
+        "addresses of users": max(0, number - len(stored)) + active + unread,
     }

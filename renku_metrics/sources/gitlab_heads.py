@@ -6,12 +6,10 @@ gitlab-org/gitlab#586997).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Collection, Generator, Iterator
+from typing import Literal, NamedTuple
 
-from renku_metrics.sources.addresses import AddressBook
-from renku_metrics.sources.gitlab import check_administrator
+from renku_metrics.sources.gitlab_branches import Branches, UnreadError, readable
 from renku_metrics.sources.gitlab_client import GitLabClient, Json, RefusedError
 from renku_metrics.sources.gitlab_state import ProjectState
 
@@ -19,150 +17,133 @@ from renku_metrics.sources.gitlab_state import ProjectState
 End = Literal["certain", "empty", "refused"]
 
 
-class UnreadError(Exception):
-    """The project could not be read whole; its message says why."""
+def new_commits(
+    client: GitLabClient,
+    project_id: int,
+    known: ProjectState,
+    branches: Branches,
+    branches_now: Callable[[], Branches | None],
+) -> Iterator[Json]:
+    """Every commit, once, that is reachable from a head that moved and from none of the known ones.
 
-
-@dataclass(frozen=True)
-class Branches:
-    """The branches of a project by the keyed hash of their name."""
-
-    heads: dict[str, str]
-    default: str | None = None
-
-    @property
-    def default_head(self) -> str | None:
-        return self.heads[self.default] if self.default else None
-
-
-def read_branches(client: GitLabClient, book: AddressBook, project_id: int) -> Branches | None:
-    """The branches of a project, none without a repository; None when it is gone or its repository is disabled.
-
-    Whether GitLab calls a branch merged is not believed: it remembers that for a day by the branch's name, whatever is
-    pushed to it. Raises UnreadError when GitLab refuses for any other reason.
+    A head costs nothing when it is known or was listed on the way: every branch at its first sight that is merged
+    into what is new of the default one. Any other costs a request at least. One of these without anything new (a
+    branch made of an old commit) ends with an empty page; that this is the truth is confirmed for all of them
+    together by ``branches_now``. Raises UnreadError when a head vanished or a listing cannot be trusted.
     """
-    heads: dict[str, str] = {}
-    default = None
-    try:
-        for page in client.pages(f"/projects/{project_id}/repository/branches", {}):
-            for branch in page:
-                if branch["commit"] is None:
-                    # A broken reference, which nothing can be listed from.
-                    continue
-                # Names of autosave branches hold user names.
-                key = book.keyed_hash(branch["name"])[:16]
-                heads[key] = branch["commit"]["id"]
-                if branch["default"]:
-                    default = key
-    except RefusedError as error:
-        if error.status not in (403, 404):
-            raise UnreadError(f"branches refused with status {error.status}") from None
-        project = find_project(client, project_id)
-        if project is None or project.get("repository_access_level") == "disabled":
-            return None
-        if project.get("empty_repo"):
-            return Branches({})
-        raise UnreadError(f"branches refused with status {error.status}") from None
-    return Branches(heads, default)
-
-
-def find_project(client: GitLabClient, project_id: int) -> Json | None:
-    """The project; None when it is gone. Raises UnreadError when GitLab refuses for any other reason."""
-    try:
-        project: Json = client.get(f"/projects/{project_id}")
-    except RefusedError as error:
-        if error.status != 404:
-            raise UnreadError(f"the project refused with status {error.status}") from None
-        # GitLab answers the same for a project that somebody may not see.
-        check_administrator(client)
-        return None
-    return project
-
-
-def new_commits(client: GitLabClient, project_id: int, known: ProjectState, branches: Branches) -> Iterator[Json]:
-    """Every commit reachable from a head that moved and from none of the known ones; some come more than once.
-
-    Raises UnreadError when a head vanished or a listing cannot be trusted.
-    """
-    listed = set(known.heads.values())
+    listing = _Listing(client, project_id)
+    passed = set(known.heads.values())
     # The default branch first: what is merged into it is then listed too.
     for key in sorted(branches.heads, key=lambda key: key != branches.default):
         head, old_head = branches.heads[key], known.heads.get(key)
-        if head in listed:
+        if head in passed or head in listing.listed:
             continue
         bases = [old_head or known.default_head] if key == branches.default else [old_head, branches.default_head]
-        listed.add(head)
-        for commit in _since(client, project_id, [base for base in bases if base], head):
-            listed.add(commit["id"])
-            yield commit
+        yield from listing.since([base for base in bases if base], head)
+    while listing.doubtful:
+        now = branches_now()
+        yield from listing.resolve(now.heads.values() if now else [])
 
 
-def _since(client: GitLabClient, project_id: int, bases: list[str], head: str) -> Iterator[Json]:
-    """The commits of ``base..head`` for the first base that is still there; without any, the whole history."""
-    for base in bases:
-        end = yield from _range(client, project_id, base, head)
-        if end == "certain":
-            return
-        # GitLab answers a range of which an end is gone with an empty page, like one with nothing more in it.
-        if _exists(client, project_id, base):
-            if end == "refused":
-                raise UnreadError("commits refused although the one they follow is there")
-            if not _exists(client, project_id, head):
-                raise UnreadError("a head vanished while it was read")
-            return
-    yield from _history(client, project_id, head)
+class _Doubt(NamedTuple):
+    """A range that ended with an empty page, and the bases left to try if its own was gone."""
+
+    base: str
+    head: str
+    others: list[str]
 
 
-def _range(client: GitLabClient, project_id: int, base: str, head: str) -> Generator[Json, None, End]:
-    """The commits of ``base..head``. Returns how the listing ended."""
-    open_ends = {head}
-    length = 0
-    try:
-        for page in _pages(client, project_id, f"{base}..{head}", open_ends):
-            length = len(page)
-            yield from page
-            # Other open ends are in the base's history.
-            if open_ends <= {base}:
-                return "certain"
-    except RefusedError as error:
-        if error.status not in (400, 404):
-            raise UnreadError(f"commits refused with status {error.status}") from None
-        return "refused"
-    # A page that is neither full nor empty is the last.
-    return "certain" if length % client.page_length else "empty"
+class _Listing:
+    """Lists commits of one project, each once: those in ``listed`` are not given again."""
 
+    def __init__(self, client: GitLabClient, project_id: int) -> None:
+        self._client = client
+        self._path = f"/projects/{project_id}/repository/commits"
+        self.listed: set[str] = set()
+        self.doubtful: list[_Doubt] = []
 
-def _history(client: GitLabClient, project_id: int, head: str) -> Iterator[Json]:
-    """The head and all its ancestors. Raises UnreadError when they are not all there."""
-    open_ends = {head}
-    try:
-        for page in _pages(client, project_id, head, open_ends):
-            yield from page
-            if not open_ends:
+    def since(self, bases: list[str], head: str) -> Iterator[Json]:
+        """The commits of ``base..head`` for the first base that is still there; without any, the whole history."""
+        for tried, base in enumerate(bases, 1):
+            end = yield from self._range(base, head)
+            if end == "certain":
                 return
-    except RefusedError as error:
-        raise UnreadError(f"commits refused with status {error.status}") from None
-    raise UnreadError("the commits of a head ended early")
+            if end == "empty":
+                self.doubtful.append(_Doubt(base, head, bases[tried:]))
+                return
+            if self._exists(base):
+                raise UnreadError("commits refused although the one they follow is there")
+        yield from self._history(head)
 
+    def resolve(self, standing: Collection[str]) -> Iterator[Json]:
+        """What the doubtful ranges left out; ``standing`` are heads that exist for certain.
 
-def _pages(client: GitLabClient, project_id: int, revision: str, open_ends: set[str]) -> Iterator[list[Json]]:
-    """The pages of a listing; keeps ``open_ends`` to those commits and parents that are not listed so far."""
-    listed: set[str] = set()
-    for page in client.pages(f"/projects/{project_id}/repository/commits", {"ref_name": revision}):
-        if page and page[0]["id"] in listed:
-            raise UnreadError("GitLab gave the same page of commits twice")
+        GitLab answers a range of which an end is gone with an empty page, like one with nothing more in it.
+        """
+        there = set(standing)
+        doubtful, self.doubtful = self.doubtful, []
+        for base, head, others in doubtful:
+            if base in there or self._exists(base):
+                there.add(base)
+                if head not in there and not self._exists(head):
+                    raise UnreadError("a head vanished while it was read")
+            else:
+                yield from self.since(others, head)
+
+    def _range(self, base: str, head: str) -> Generator[Json, None, End]:
+        """The commits of ``base..head``. Returns how the listing ended."""
+        open_ends = {head}
+        length = 0
+        try:
+            for page in self._pages(f"{base}..{head}", open_ends):
+                length = len(page)
+                yield from self._new_of(page)
+                # Other open ends are in the base's history.
+                if open_ends <= {base}:
+                    return "certain"
+        except RefusedError as error:
+            if error.status not in (400, 404):
+                raise UnreadError(f"commits refused with status {error.status}") from None
+            return "refused"
+        # A page that is neither full nor empty is the last.
+        return "certain" if length % self._client.page_length else "empty"
+
+    def _history(self, head: str) -> Iterator[Json]:
+        """The head and all its ancestors. Raises UnreadError when they are not all there."""
+        open_ends = {head}
+        try:
+            for page in self._pages(head, open_ends):
+                yield from self._new_of(page)
+                if not open_ends:
+                    return
+        except RefusedError as error:
+            raise UnreadError(f"commits refused with status {error.status}") from None
+        raise UnreadError("the commits of a head ended early")
+
+    def _pages(self, revision: str, open_ends: set[str]) -> Iterator[list[Json]]:
+        """The pages of a listing; keeps ``open_ends`` to those commits and parents that are not listed so far."""
+        listed: set[str] = set()
+        for page in self._client.pages(self._path, {"ref_name": revision}):
+            with readable():
+                if page and page[0]["id"] in listed:
+                    raise UnreadError("GitLab gave the same page of commits twice")
+                for commit in page:
+                    listed.add(commit["id"])
+                    open_ends.discard(commit["id"])
+                    open_ends.update(parent for parent in commit["parent_ids"] if parent not in listed)
+            yield page
+
+    def _new_of(self, page: list[Json]) -> Iterator[Json]:
         for commit in page:
-            listed.add(commit["id"])
-            open_ends.discard(commit["id"])
-            open_ends.update(parent for parent in commit["parent_ids"] if parent not in listed)
-        yield page
+            if commit["id"] not in self.listed:
+                self.listed.add(commit["id"])
+                yield commit
 
-
-def _exists(client: GitLabClient, project_id: int, sha: str) -> bool:
-    try:
-        client.get(f"/projects/{project_id}/repository/commits/{sha}", {"stats": "false"})
-    except RefusedError as error:
-        if error.status in (400, 404):
-            return False
-        raise UnreadError(f"a commit refused with status {error.status}") from None
-    return True
+    def _exists(self, sha: str) -> bool:
+        try:
+            self._client.get(f"{self._path}/{sha}", {"stats": "false"})
+        except RefusedError as error:
+            if error.status in (400, 404):
+                return False
+            raise UnreadError(f"a commit refused with status {error.status}") from None
+        return True

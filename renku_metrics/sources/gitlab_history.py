@@ -15,7 +15,7 @@ from renku_metrics.deployments import Deployment
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.crew import Crew
 from renku_metrics.sources.gitlab import check_administrator
-from renku_metrics.sources.gitlab_changes import ListedProject, list_active, listed_project
+from renku_metrics.sources.gitlab_changes import ListedProject, is_overdue, list_active, listed_project, waiting
 from renku_metrics.sources.gitlab_client import GitLabClient, RefusedError
 from renku_metrics.sources.gitlab_commits import commits_frame
 from renku_metrics.sources.gitlab_project import Dating, ProjectRead, ProjectReader
@@ -35,14 +35,14 @@ UNANSWERED_IN_A_ROW = 10
 class HistoryBatch:
     """Rows of some projects, and the state that may be stored once the rows are.
 
-    ``settled``: of those projects, the ones in which the pulls before had left nothing new to find.
+    ``overdue``: of those projects, the ones of which the pulls before should have left nothing new to find.
     """
 
     projects: pd.DataFrame
     commits: pd.DataFrame
     pushes: pd.DataFrame
     state: GitLabState
-    settled: frozenset[int]
+    overdue: frozenset[int]
 
 
 @dataclass
@@ -92,10 +92,13 @@ class History:
             state = GitLabState(redated=state.redated, pushes=with_pushes)
         state.start = deployment.start
         self._state = state
+        self._cursor = state.cursor
         self._redated = len(state.redated)
         self._unanswered = 0
         self._to_read = 0
         self._all_listed = False
+        self._rights_confirmed = False
+        self._listed_in_full = False
         self._progress = Progress(client.where, say)
         dating = Dating(state.redated, pulled_at)
         self._reader = ProjectReader(client, deployment, book, dating, pulled_at, with_pushes=with_pushes)
@@ -127,9 +130,7 @@ class History:
             raise
         yield from self._newly_redated()
         self.summary.finished = True
-        if self._to_read or self._state.cursor is None:
-            # A list of nothing proves nothing: a token that lost its rights sees no change either.
-            self._state.cursor = self._pulled_at
+        self._state.cursor = self._pulled_at
         yield self._batch(reads)
         self._progress.finish(self.summary.read, self.summary.commits, self._client.connection.requests_made)
 
@@ -148,42 +149,60 @@ class History:
         return self._reader.read(project, known, ProjectState() if self._anew else known)
 
     def _projects_to_read(self) -> Iterator[ListedProject]:
+        """Raises SourceError when the token is no administrator's: to whom nothing is shown there is nothing to read.
+
+        With nothing to read it costs no request where any project is listed as administrators see it, as the overlap
+        of the list sees to on all but the quietest deployments; where none is, one.
+        """
         for project in self._changed_projects():
-            if not self._to_read:
-                check_administrator(self._client)
+            self._confirm_rights()
             self._to_read += 1
             yield project
-        if not self._to_read and self._state.cursor is None:
-            # To whom nothing is shown there is nothing to read either.
-            check_administrator(self._client)
+        if not self._listed_in_full:
+            self._confirm_rights()
         self._all_listed = True
+
+    def _confirm_rights(self) -> None:
+        if not self._rights_confirmed:
+            check_administrator(self._client)
+            self._rights_confirmed = True
 
     def _changed_projects(self) -> Iterator[ListedProject]:
         since = GitLabState(projects=self._state.projects) if self._anew else self._state
         listed = set()
         for project in list_active(self._client, since, self._deployment.name, self._pulled_at):
             listed.add(project.id)
+            self._listed_in_full |= project.in_full
             if self._anew or not project.settled:
                 yield project
         self.summary.listed = len(listed)
-        for project_id, known in list(self._state.projects.items()):
-            if (known.unread or known.importing) and project_id not in listed:
-                yield from self._looked_up(project_id, known)
+        for project_id in waiting(self._state, listed):
+            yield from self._looked_up(project_id, self._state.projects[project_id])
 
     def _looked_up(self, project_id: int, known: ProjectState) -> Iterator[ListedProject]:
-        """A project whose activity is long ago but which waits to be read."""
+        """A project whose activity may be long ago but which waits to be read."""
         try:
             project = self._client.get(f"/projects/{project_id}")
         except RefusedError as error:
             if error.status == 404:
-                # Deleted: nothing is left to read.
-                known.unread, known.importing = None, False
-            else:
-                self.summary.unread[project_id] = known.unread or f"the project refused with status {error.status}"
+                # GitLab answers the same for a project that somebody may not see.
+                self._confirm_rights()
+                known.unread, known.importing, known.closed_at = None, False, self._pulled_at
+                return
+            if error.status == 403:
+                check_administrator(self._client)
+            trouble = f"the project refused with status {error.status}"
         except NoAnswerError as error:
-            self.summary.unread[project_id] = error.trouble
+            trouble = error.trouble
         else:
-            yield listed_project(project, known, self._deployment.name, self._pulled_at)
+            found = listed_project(project, known, self._deployment.name, self._pulled_at)
+            if found.disabled:
+                known.unread, known.closed_at = None, self._pulled_at
+            else:
+                yield found
+            return
+        known.unread, known.closed_at = trouble, None
+        self.summary.unread[project_id] = trouble
 
     def _count(self, read: ProjectRead) -> None:
         self.summary.commits += len(read.commits)
@@ -216,7 +235,7 @@ class History:
             ),
             pushes=RAW_GITLAB_PUSHES.frame(push for read in reads for push in read.pushes),
             state=self._state,
-            settled=frozenset(project.id for project in projects.values() if project.settled),
+            overdue=frozenset(number for number, project in projects.items() if is_overdue(project, self._cursor)),
         )
 
 

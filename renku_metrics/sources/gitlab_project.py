@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from renku_metrics.deployments import Deployment
 from renku_metrics.periods import ONE_DAY
 from renku_metrics.sources.addresses import AddressBook
+from renku_metrics.sources.gitlab_branches import Branches, UnreadError, find_project, read_branches, readable
 from renku_metrics.sources.gitlab_changes import ListedProject
 from renku_metrics.sources.gitlab_client import GitLabClient, RefusedError
 from renku_metrics.sources.gitlab_commits import Commit, read_commit
-from renku_metrics.sources.gitlab_heads import Branches, UnreadError, find_project, new_commits, read_branches
+from renku_metrics.sources.gitlab_heads import new_commits
 from renku_metrics.sources.gitlab_pushes import Row, attribute, read_pushes
 from renku_metrics.sources.gitlab_state import ProjectState
 from renku_metrics.sources.http import NoAnswerError
@@ -98,7 +99,7 @@ class ProjectReader:
         """
         unanswered = None
         try:
-            branches = Branches({}) if project.empty else read_branches(self._client, self._book, project.id)
+            branches = self._branches(project)
             if branches is not None:
                 yield from self._read_commits(project, since, branches)
                 return
@@ -110,20 +111,24 @@ class ProjectReader:
             trouble, unanswered = error.trouble, error
         if trouble and not unanswered and self._is_gone(project.id):
             trouble = None
-        yield ProjectRead(project, replace(known, unread=trouble), unanswered=unanswered)
+        closed_at = None if trouble else self._pulled_at
+        yield ProjectRead(project, replace(known, unread=trouble, closed_at=closed_at), unanswered=unanswered)
+
+    def _branches(self, project: ListedProject) -> Branches | None:
+        if project.disabled:
+            return None
+        return Branches({}) if project.empty else read_branches(self._client, self._book, project.id)
 
     def _read_commits(self, project: ListedProject, since: ProjectState, branches: Branches) -> Iterator[ProjectRead]:
         held: dict[str, Commit] = {}
         passed_on: list[Commit] = []
-        seen: set[str] = set()
-        for listed in new_commits(self._client, project.id, since, branches):
-            sha = listed["id"]
-            if sha in seen:
-                continue
-            seen.add(sha)
-            commit = read_commit(listed, self._book.read, self._dating.dated_at, self._pulled_at)
+        for listed in new_commits(self._client, project.id, since, branches, lambda: self._branches(project)):
+            with readable():
+                commit = read_commit(
+                    listed, self._book.read, self._dating.dated_at, self._pulled_at, self._deployment.domains
+                )
             if len(held) < HELD_AT_MOST:
-                held[sha] = commit
+                held[commit.sha] = commit
             elif commit.event_day >= self._first_day:
                 passed_on.append(commit)
                 if len(passed_on) >= COMMITS_A_PART:
@@ -134,9 +139,10 @@ class ProjectReader:
             last_activity_at=project.last_activity_at,
             read_at=self._pulled_at,
             importing=project.importing,
+            closed_at=None,
             heads=branches.heads,
             default_head=branches.default_head,
-            unread=None,
+            unread="a branch without a commit" if branches.headless else None,
         )
         # Commits of an earlier pull are told of again when their push event came after it.
         waiting = {commit.sha: commit for commit in since.unpushed}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import heapq
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from renku_metrics.periods import ONE_DAY
-from renku_metrics.sources.gitlab_client import GitLabClient
+from renku_metrics.sources.gitlab_branches import UNREADABLE
+from renku_metrics.sources.gitlab_client import GitLabClient, Json
 from renku_metrics.sources.gitlab_commits import Commit
 
 # Events are asked for by whole days of the server's own time zone, and come a moment after their push.
@@ -23,7 +25,7 @@ Row = dict[str, Any]
 def read_pushes(
     client: GitLabClient, deployment: str, project_id: int, until: dt.datetime | None, pulled_at: dt.datetime
 ) -> list[Row]:
-    """Rows of RAW_GITLAB_PUSHES for every push event since ``until``, or ever.
+    """Rows of RAW_GITLAB_PUSHES for every push event since ``until``, or ever, but those that cannot be read.
 
     Raises RefusedError when GitLab does not tell of this project's events.
     """
@@ -33,25 +35,28 @@ def read_pushes(
     rows = []
     for page in client.pages(f"/projects/{project_id}/events", query):
         for event in page:
-            push: dict[str, Any] = event.get("push_data") or {}
-            at = dt.datetime.fromisoformat(event["created_at"]).astimezone(dt.UTC)
-            rows.append(
-                {
-                    "deployment": deployment,
-                    "event_day": at.date().isoformat(),
-                    "push_id": event["id"],
-                    "project_id": project_id,
-                    "gitlab_user_id": event["author_id"],
-                    "pushed_at": at,
-                    "action": push.get("action"),
-                    "ref_type": push.get("ref_type"),
-                    "commit_count": push.get("commit_count"),
-                    "commit_from": push.get("commit_from"),
-                    "commit_to": push.get("commit_to"),
-                    "pulled_at": pulled_at,
-                }
-            )
+            # They only serve linking: what tells no time is left out, and costs at most a pusher.
+            with suppress(*UNREADABLE):
+                rows.append(
+                    {"deployment": deployment, "project_id": project_id, "pulled_at": pulled_at} | _of_event(event)
+                )
     return rows
+
+
+def _of_event(event: Json) -> Row:
+    push: dict[str, Any] = event.get("push_data") or {}
+    at = dt.datetime.fromisoformat(event["created_at"]).astimezone(dt.UTC)
+    return {
+        "event_day": at.date().isoformat(),
+        "push_id": int(event["id"]),
+        "gitlab_user_id": event.get("author_id"),
+        "pushed_at": at,
+        "action": push.get("action"),
+        "ref_type": push.get("ref_type"),
+        "commit_count": push.get("commit_count"),
+        "commit_from": push.get("commit_from"),
+        "commit_to": push.get("commit_to"),
+    }
 
 
 def attribute(commits: Mapping[str, Commit], pushes: Iterable[Row]) -> set[str]:

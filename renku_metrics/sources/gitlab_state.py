@@ -13,7 +13,7 @@ from renku_metrics.sources.gitlab_commits import Commit
 from renku_metrics.sources.renku_commits import RenkuMessage
 
 # Changes with the meaning of what is remembered; what another version remembered is only read anew.
-VERSION = 3
+VERSION = 4
 
 
 @dataclass
@@ -22,8 +22,9 @@ class ProjectState:
 
     ``last_activity_at``: as GitLab wrote it then. ``heads``: head of each branch, by the keyed hash of the branch's
     name. ``default_head``: that of the default branch. ``unread``: why the last try to read it failed.
-    ``importing``: whether its import was still running. ``pushes_until``: when its push events were last read.
-    ``unpushed``: commits that no push explains so far but one may yet.
+    ``importing``: whether its import was still running. ``closed_at``: when it was last found to be gone or to have
+    its repository disabled, which may change without any activity. ``pushes_until``: when its push events were last
+    read. ``unpushed``: commits that no push explains so far but one may yet.
     """
 
     last_activity_at: str = ""
@@ -32,6 +33,7 @@ class ProjectState:
     default_head: str | None = None
     unread: str | None = None
     importing: bool = False
+    closed_at: dt.datetime | None = None
     pushes_until: dt.datetime | None = None
     unpushed: list[Commit] = field(default_factory=list)
 
@@ -78,6 +80,7 @@ def _project(known: dict[str, Any]) -> ProjectState:
         **known
         | {
             "read_at": _time(known["read_at"]),
+            "closed_at": _time(known["closed_at"]),
             "pushes_until": _time(known["pushes_until"]),
             "unpushed": [_commit(commit) for commit in known["unpushed"]],
         }

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import orjson
 import requests
+import urllib3
 from requests import exceptions
 from requests.adapters import HTTPAdapter
 
@@ -26,13 +27,9 @@ from renku_metrics.errors import SourceError
 
 # Answers after which asking again may help.
 PASSING = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530})
-BROKEN_ANSWERS = (
-    exceptions.ConnectionError,
-    exceptions.Timeout,
-    exceptions.ChunkedEncodingError,
-    exceptions.ContentDecodingError,
-)
-
+BROKEN_ANSWERS = (exceptions.ConnectionError, exceptions.Timeout, urllib3.exceptions.HTTPError)
+# Bytes of a body that are read at once, if as many are there.
+PIECE = 65_536
 
 # Seconds from which on a wait is worth a line.
 LONG_WAIT = 10.0
@@ -63,6 +60,8 @@ class Patience:
     tries: int = 7
     # Without a connection, or without any byte of an answer.
     timeout: float = 60.0
+    # For the whole body of an answer, however steadily it drips.
+    longest_body: float = 300.0
     first_wait: float = 0.5
     longest_wait: float = 60.0
     # What a server may ask for by Retry-After or RateLimit-Reset: a little more than the hour that is GitLab's period.
@@ -88,8 +87,8 @@ class Connection:
     def __post_init__(self) -> None:
         self._free = threading.BoundedSemaphore(self.concurrency)
         self._count = threading.Lock()
-        # When the next request may be sent, by the clock of patience.
-        self._next_at = 0.0
+        # When the next request may be sent, by the clock of patience. An earlier pull may have sent one just now.
+        self._next_at = self.patience.clock() + self._interval if self.requests_per_minute else 0.0
 
     def session(self) -> requests.Session:
         """A session of its own for each thread, all within the one limit of requests in flight."""
@@ -108,7 +107,7 @@ class Connection:
             now = self.patience.clock()
             turn = max(now, self._next_at)
             if self.requests_per_minute:
-                self._next_at = turn + 60.0 / self.requests_per_minute
+                self._next_at = turn + self._interval
             self.requests_made += 1
         if turn > now:
             self.patience.sleep(turn - now)
@@ -124,6 +123,10 @@ class Connection:
 
     def slot(self) -> threading.BoundedSemaphore:
         return self._free
+
+    @property
+    def _interval(self) -> float:
+        return 60.0 / self.requests_per_minute if self.requests_per_minute else 0.0
 
 
 class PatientAdapter(HTTPAdapter):
@@ -144,11 +147,11 @@ class PatientAdapter(HTTPAdapter):
         for attempt in range(patience.tries):
             asked: float | None = None
             try:
-                self._connection.wait_turn()
                 with self._connection.slot():
+                    self._connection.wait_turn()
                     response = super().send(request, *args, **kwargs)
                     # The body is read here, so that one cut off is asked for again.
-                    _ = response.content
+                    _read_body(response, patience)
             except BROKEN_ANSWERS as error:
                 trouble = f"no whole answer ({type(error).__name__})"
             else:
@@ -204,6 +207,21 @@ def asked_wait(response: requests.Response, now: dt.datetime) -> float | None:
     if response.status_code == 429 and reset.isdecimal():
         return max(0.0, float(reset) - now.timestamp())
     return None
+
+
+def _read_body(response: requests.Response, patience: Patience) -> None:
+    """Reads the body whole, as ``response.content`` does, which waits for ever while a byte comes now and then."""
+    begun, pieces = patience.clock(), []
+    try:
+        while piece := response.raw.read1(PIECE, decode_content=True):
+            pieces.append(piece)
+            if patience.clock() - begun > patience.longest_body:
+                raise exceptions.Timeout
+    except BaseException:
+        response.close()
+        raise
+    # Where requests itself keeps what it has read.
+    response.__dict__.update(_content=b"".join(pieces), _content_consumed=True)
 
 
 def content_of(response: requests.Response) -> Any:

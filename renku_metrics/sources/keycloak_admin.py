@@ -12,7 +12,8 @@ import requests
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
-from renku_metrics.sources.http import Connection, Patience
+from renku_metrics.sources.budget import keycloak_share
+from renku_metrics.sources.http import Connection, Patience, Say, say_nothing
 
 PAGE_LENGTH = 100
 # A token this close to its end is not used any more.
@@ -23,12 +24,14 @@ PATIENCE = Patience()
 class KeycloakAdmin:
     """One deployment's realm, seen through the client of its deployment file; one request at a time."""
 
-    def __init__(self, deployment: Deployment, patience: Patience = PATIENCE) -> None:
+    def __init__(self, deployment: Deployment, patience: Patience = PATIENCE, say: Say = say_nothing) -> None:
         if deployment.keycloak is None:
             raise ValueError(f"{deployment.name} has no keycloak")
         self._keycloak = deployment.keycloak
-        self._where = f"{deployment.name}: keycloak"
-        self._session = Connection(self._where, patience=patience).session()
+        self.where = f"{deployment.name}: keycloak"
+        share = keycloak_share(deployment)
+        self.connection = Connection(self.where, share.concurrency, patience, share.requests_per_minute, say)
+        self._session = self.connection.session()
         self._token = ""
         self._token_until = 0.0
 
@@ -44,7 +47,7 @@ class KeycloakAdmin:
         return config
 
     def login_pages(self, first_day: dt.date | None) -> Iterator[list[dict[str, Any]]]:
-        """LOGIN events, newest first; with a day, none that is much older.
+        """LOGIN events, newest first, some of them twice; with a day, none that is much older.
 
         Of all that versions read differently (facts/keycloak-contract) nothing is sent: no epoch times, no
         ``dateTo``, no ``direction``.
@@ -76,7 +79,7 @@ class KeycloakAdmin:
             yield page
             if len(page) < PAGE_LENGTH:
                 return
-            first += PAGE_LENGTH
+            first += _unambiguous(page)
 
     def _list(self, path: str, role: str, parameters: dict[str, str]) -> list[dict[str, Any]]:
         content = self._get(path, role, parameters)
@@ -93,13 +96,15 @@ class KeycloakAdmin:
             self._token = ""
             answer = self._ask(url, parameters)
         if answer.status_code == 401:
-            raise SourceError(f"{self._where}: a token it gave a moment ago is refused for /{path}")
+            raise SourceError(
+                f"{self.where}: a token it gave a moment ago is refused for /{path}; set its clocks right"
+            )
         if answer.status_code == 403:
             raise self._lacks(role)
         if answer.status_code == 404:
             raise self._unknown_realm()
         if not answer.ok:
-            raise SourceError(f"{self._where}: /{path} gave status {answer.status_code}")
+            raise SourceError(f"{self.where}: /{path} gave status {answer.status_code}; see its log")
         return self._content(answer, path)
 
     def _ask(self, url: str, parameters: dict[str, str] | None) -> requests.Response:
@@ -125,11 +130,11 @@ class KeycloakAdmin:
             raise self._unknown_realm()
         if answer.status_code in (400, 401, 403):
             raise SourceError(
-                f"{self._where}: refuses client {keycloak.client_id} with the secret in "
+                f"{self.where}: refuses client {keycloak.client_id} with the secret in "
                 f"{keycloak.client_secret.variable}: correct them, or turn on the client's service account"
             )
         if not answer.ok:
-            raise SourceError(f"{self._where}: gives no token: status {answer.status_code}")
+            raise SourceError(f"{self.where}: gives no token (status {answer.status_code}); correct url")
         content = self._content(answer, "token")
         try:
             self._token = str(content["access_token"])
@@ -145,16 +150,27 @@ class KeycloakAdmin:
             raise self._incomprehensible(path) from None
 
     def _incomprehensible(self, path: str) -> SourceError:
-        return SourceError(f"{self._where}: the answer to /{path} is not what Keycloak gives: is url right?")
+        return SourceError(f"{self.where}: the answer to /{path} is not what Keycloak gives; correct url")
 
     def _lacks(self, role: str) -> SourceError:
         return SourceError(
-            f"{self._where}: the service account of client {self._keycloak.client_id} lacks the role {role} of "
+            f"{self.where}: the service account of client {self._keycloak.client_id} lacks the role {role} of "
             f"realm-management: add it in realm {self._keycloak.realm}"
         )
 
     def _unknown_realm(self) -> SourceError:
         return SourceError(
-            f"{self._where}: {self._keycloak.url} knows no realm {self._keycloak.realm}: correct realm or url; "
-            "up to version 16, and at Renku, url ends in /auth"
+            f"{self.where}: {self._keycloak.url} knows no realm {self._keycloak.realm} (up to version 16, and at "
+            "Renku, url ends in /auth); correct realm or url"
         )
+
+
+def _unambiguous(page: list[dict[str, Any]]) -> int:
+    """How many items of a full page no later one need repeat.
+
+    Keycloak sorts events by nothing but their time, so those of the last one's millisecond may stand in any other
+    order when the next page is asked for: it begins with the first of them. Users have names of their own.
+    """
+    last = page[-1].get("time")
+    tied = next(place for place, item in enumerate(page) if item.get("time") == last)
+    return len(page) if last is None else tied or len(page)

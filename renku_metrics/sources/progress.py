@@ -11,33 +11,36 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class Progress:
-    """Says how far it is, at most every few seconds. ``where`` begins each line."""
+    """Says how many ``things`` are done, at most every few seconds. ``where`` begins each line."""
 
-    def __init__(self, where: str, say: Say, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, where: str, say: Say, clock: Callable[[], float] = time.monotonic, *, things: str = "projects"
+    ) -> None:
         self._where = where
         self._say = say
         self._clock = clock
+        self._things = things
         self._begun = self._told = clock()
 
-    def tell(self, done: int, total: int | None, commits: int, requests: int) -> None:
-        """``total`` projects are to be read; None as long as they are still being listed."""
+    def tell(self, done: int, total: int | None, commits: int | None, requests: int) -> None:
+        """``total`` are to be done; None as long as nobody knows. ``commits``: new ones, where it reads any."""
         now = self._clock()
         if now - self._told >= SECONDS_BETWEEN_LINES:
             self._told = now
             self._say(f"{self._where}: {self._line(done, total, commits, requests, now - self._begun)}")
 
-    def finish(self, done: int, commits: int, requests: int) -> None:
+    def finish(self, done: int, commits: int | None, requests: int) -> None:
         """The last line."""
         self._say(f"{self._where}: {self._line(done, done, commits, requests, self._clock() - self._begun)}")
 
-    @staticmethod
-    def _line(done: int, total: int | None, commits: int, requests: int, seconds: float) -> str:
+    def _line(self, done: int, total: int | None, commits: int | None, requests: int, seconds: float) -> str:
         rate = f", {requests / seconds:.0f} requests/s" if seconds >= 1 else ""
         left = ""
         if total is not None and 0 < done < total:
             left = f", about {duration(seconds * (total - done) / done)} left"
-        projects = f"{done} projects so far" if total is None else f"{done} of {total} projects"
-        return f"{projects}, {commits} new commits, {requests} requests{rate}{left}"
+        things = f"{done} {self._things} so far" if total is None else f"{done} of {total} {self._things}"
+        new = "" if commits is None else f", {commits} new commits"
+        return f"{things}{new}, {requests} requests{rate}{left}"
 
 
 def duration(seconds: float) -> str:

@@ -7,7 +7,7 @@ returned is drawn from closed sets of words, so nothing that a person wrote surv
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -159,10 +159,8 @@ HELPERS = (
 )
 
 PROGRAM = re.compile(r"(?:renku|python -m renku(?:\.ui)?(?:\.cli)?) +(?P<rest>\S.*)")
-# `service`, or since 1.0 the host of the deployment it happened on; a version such as v1.2 is no host.
-UI_PREFIX = re.compile(
-    r"(?:service|(?:[a-z0-9-]+\.)+[a-z]{2,}(?::\d+)?|\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?): +(?P<rest>\S.*)"
-)
+# `service`, or since 1.0 the host of the deployment it happened on.
+UI_PREFIX = re.compile(r"(?P<host>[A-Za-z0-9.-]+)(?::\d+)?: +(?P<rest>\S.*)")
 GLOBAL_OPTIONS_WITH_VALUE = frozenset({"--path", "--renku-home"})
 AUTOSAVE = re.compile(r"Auto-saving for \S+ on branch \S+ from commit [0-9a-f]{7,40}\b")
 SAVED = re.compile(r"Saved changes to: \S")
@@ -171,8 +169,12 @@ COMMITTER_NAME = re.compile(r"renku \d+\.\d+")
 COMMITTER_ADDRESS = re.compile(r"renku-python/tree/v|^renku\+[^@]*@datascience\.ch$", re.IGNORECASE)
 
 
-def read_message(message: str) -> RenkuMessage:
-    """What renku did according to the whole message of a commit."""
+def read_message(message: str, *, by_renku: bool, domains: Collection[str]) -> RenkuMessage:
+    """What renku did according to the whole message of a commit.
+
+    ``by_renku``: whether renku is the committer. Where it is not, or no more since a rebase, a message is one of the
+    UI only under ``service`` or one of the deployment's ``domains``: people write `flights.py: dataset create helper`.
+    """
     text = _first_paragraph(message)
     if AUTOSAVE.match(text):
         return RenkuMessage(autosave=True)
@@ -181,7 +183,8 @@ def read_message(message: str) -> RenkuMessage:
             return RenkuMessage(surface="cli", helper=helper)
     if SAVED.match(text):
         return RenkuMessage(surface="cli", command="save")
-    if prefixed := UI_PREFIX.fullmatch(text):
+    prefixed = UI_PREFIX.fullmatch(text)
+    if prefixed and (by_renku or prefixed["host"] in {"service", *domains}):
         return _read_ui(prefixed["rest"])
     if called := PROGRAM.fullmatch(text):
         return _read_cli(called["rest"].split(" "))

@@ -1,7 +1,8 @@
 """What each partition of a table was built of: a number is as fresh as what it was counted from.
 
 A raw day that changed after its events were built is not in any number yet, and must not pass for complete. Told by
-versions and not by times: clocks of two machines differ, and a table may change while it is read.
+versions and not by times: clocks of two machines differ, and a table may change while it is read. A number is also
+only as fresh as the rules by which it was counted.
 """
 
 from __future__ import annotations
@@ -14,10 +15,16 @@ import orjson
 from renku_metrics.store.store import Partition, Store, Stored
 from renku_metrics.tables import Table
 
+# Stands among the versions that something was built of, for the version of the rules that built it.
+RULES = "rules"
+
 
 @dataclass(frozen=True)
 class Built:
-    """``version`` of a partition, and the versions it was built ``of``: of a day by table, of a period by day."""
+    """``version`` of a partition, and the versions it was built ``of``: of a day by table, of a period by day.
+
+    Among them, under RULES, the version of the rules that built it.
+    """
 
     version: str
     of: Mapping[str, str] = field(default_factory=dict)
@@ -27,10 +34,10 @@ def record(store: Store, deployment: str, table: str, built: Mapping[str, Built]
     """Notes how these days, weeks or months of the table stand by now."""
     if not built:
         return
-    with store.storage.alone(f"state/locks/{deployment}-{table}-freshness"):
+    with store.storage.alone(f"state/locks/{deployment}-{table}-freshness") as storage:
         known = read(store, deployment, table)
         if any(known.get(time) != state for time, state in built.items()):
-            store.write_state(_name(deployment, table), orjson.dumps({**known, **built}))
+            Store(storage).write_state(_name(deployment, table), orjson.dumps({**known, **built}))
 
 
 def record_partitions(
@@ -74,6 +81,11 @@ def stale_periods(
         for day in inside
         if day in days and (period not in periods or periods[period].of.get(day) != days[day].version)
     }
+
+
+def by_other_rules(built: Mapping[str, Built], version: str) -> set[str]:
+    """The days, weeks or months that rules of another version than this one built."""
+    return {time for time, state in built.items() if state.of.get(RULES) != version}
 
 
 def _name(deployment: str, table: str) -> str:

@@ -41,8 +41,8 @@ class MortalStorage:
                 yield ObjectInfo(key, len(content), str(hash(content)))
 
     @contextmanager
-    def alone(self, name: str) -> Iterator[None]:
-        yield
+    def alone(self, name: str) -> Iterator[MortalStorage]:
+        yield self
 
     def _live_on(self) -> None:
         if self.writes_left is not None:

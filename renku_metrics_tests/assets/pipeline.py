@@ -9,10 +9,14 @@ from pathlib import Path
 
 import dagster as dg
 import pandas as pd
+import pytest
 
+from renku_metrics.assets import building, completeness, events
 from renku_metrics.assets.resources import CentralStore
 from renku_metrics.definitions import build_definitions
 from renku_metrics.deployments import read_deployments
+from renku_metrics.events.union import RULES_VERSION
+from renku_metrics.metrics.definition import CoreAction
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.store.store import WHOLE, Store
 from renku_metrics.tables import PeriodKind, published_table
@@ -29,6 +33,7 @@ class Pipeline:
     deployments: Path
     address: str
     instance: dg.DagsterInstance
+    core_actions: Sequence[CoreAction] = CORE_ACTIONS
 
     @property
     def store(self) -> Store:
@@ -36,7 +41,7 @@ class Pipeline:
 
     @property
     def definitions(self) -> dg.Definitions:
-        return build_definitions(read_deployments(self.deployments), self.address)
+        return build_definitions(read_deployments(self.deployments), self.address, self.core_actions)
 
     def materialize(
         self,
@@ -77,6 +82,12 @@ class Pipeline:
 
     def published(self, kind: PeriodKind) -> pd.DataFrame:
         return self.store.read_if_there(published_table(kind), [WHOLE])
+
+
+def change_rules_of_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a new version of this software had other rules of events."""
+    for module in (building, completeness, events):
+        monkeypatch.setattr(module, "RULES_VERSION", f"{RULES_VERSION} and more")
 
 
 def range_of(first: str, last: str) -> dict[str, str]:

@@ -6,7 +6,13 @@ import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 
+import orjson
+
+from renku_metrics.assets.completeness import COMES_FROM
+from renku_metrics.assets.pulls import coverage_state
+from renku_metrics.metrics.coverage import to_json
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
+from renku_metrics.periods import Span, midnight
 from renku_metrics.store.store import Store
 from renku_metrics.tables import USER_LINKS, PeriodKind
 
@@ -16,12 +22,25 @@ START = dt.date(2026, 8, 1)
 COUNTED_AT = dt.datetime(2026, 10, 1, tzinfo=dt.UTC)
 
 
-def write_deployment_file(folder: Path, name: str = "lab", start: dt.date = START) -> None:
-    """A deployment file that names no source."""
+SOURCES = """gitlab: {url: "http://127.0.0.1:1/gitlab", token: "${TOKEN}"}
+keycloak: {url: "http://127.0.0.1:1/auth", realm: Renku, client_id: metrics, client_secret: "${SECRET}"}
+amalthea: {audit_log: /nowhere}
+"""
+
+
+def write_deployment_file(folder: Path, name: str = "lab", start: dt.date = START, sources: str = "") -> None:
+    """A deployment file that names no source, or those given."""
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.yaml").write_text(
-        f"name: {name}\ntitle: Planted\nstart: {start}\ndomains: [{name}.example]\n", encoding="utf-8"
+        f"name: {name}\ntitle: Planted\nstart: {start}\ndomains: [{name}.example]\n{sources}", encoding="utf-8"
     )
+
+
+def cover_everything(store: Store, deployment: str = "lab") -> None:
+    """As if each source had been seen for long, so that what is planted is complete."""
+    spans = orjson.dumps(to_json([Span(midnight(START), midnight(START + dt.timedelta(days=1000)))]))
+    for kind in COMES_FROM:
+        store.write_state(coverage_state(deployment, kind), spans)
 
 
 def plant(store: Store, kind: PeriodKind, start: str, users: int, active_users: int, deployment: str = "lab") -> None:

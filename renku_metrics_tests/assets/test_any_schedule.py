@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from renku_metrics_tests.renkulab.server import RenkuLab, write_deployment
 
 START = dt.date(2026, 9, 1)
 END = dt.date(2026, 9, 25)
+# More of them, for a long run by hand: RENKU_METRICS_SEEDS=40 pytest renku_metrics_tests/assets/test_any_schedule.py
+SEEDS = int(os.environ.get("RENKU_METRICS_SEEDS", "1"))
 NUMBERS = ["period", "core_action", "users", "active_users", "complete", "missing", "unlinked"]
 
 
@@ -42,17 +45,21 @@ def schedule(
 def test_a_complete_number_is_the_true_one_whatever_was_done_in_which_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with schedule(tmp_path, monkeypatch, 5, forgets=True, deadly=0.15) as random_one:
-        random_one.live(midnight(END))
-        random_one.bring_up_to_date()
-        assert random_one.killed > 2
-        assert not random_one.published("week")["missing"].str.contains("commits").any()
-        assert random_one.complete_rows_checked > 12
+    killed = checked = 0
+    for seed in range(25, 25 + SEEDS):
+        with schedule(tmp_path / str(seed), monkeypatch, seed, forgets=seed % 4 != 0, deadly=0.15) as random_one:
+            random_one.live(midnight(END))
+            random_one.bring_up_to_date()
+            assert not random_one.published("week")["missing"].str.contains("commits").any(), seed
+            killed += random_one.killed
+            checked += random_one.complete_rows_checked
+    assert killed > 2
+    assert checked > 12
 
 
 def test_in_the_end_the_numbers_do_not_depend_on_the_schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     published: dict[PeriodKind, list[pd.DataFrame]] = {"week": [], "month": []}
-    for seed in (1, 2):
+    for seed in range(1, 2 + SEEDS):
         with schedule(tmp_path / str(seed), monkeypatch, seed, forgets=False, deadly=0.1) as random_one:
             if seed > 1:
                 # The first one is all backfill: nothing is done until the end.
@@ -64,6 +71,7 @@ def test_in_the_end_the_numbers_do_not_depend_on_the_schedule(tmp_path: Path, mo
                 rows.append(random_one.published(kind)[NUMBERS])
             # Nothing that was pulled is left uncounted.
             assert not rows[-1]["missing"].str.contains("commits").any()
-    for one, other in published.values():
-        pd.testing.assert_frame_equal(one, other)
+    for first, *others in published.values():
+        for other in others:
+            pd.testing.assert_frame_equal(first, other)
     assert published["week"][0]["complete"].any()

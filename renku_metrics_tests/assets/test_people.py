@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from renku_metrics.assets import building
+from renku_metrics.assets import building, pulls
 from renku_metrics.assets.building import store_events, store_user_days
 from renku_metrics.assets.people import BEFORE, PEOPLE, relinking
+from renku_metrics.assets.pulls import Pull
 from renku_metrics.deployments import Deployment, read_deployments
+from renku_metrics.errors import SourceError
 from renku_metrics.events.union import EventsBuilt, RawFrames, build_events
+from renku_metrics.periods import now
+from renku_metrics.sources.gitlab_users import UsersBatch
 from renku_metrics.store import freshness
 from renku_metrics.store.store import Store
 from renku_metrics.tables import (
@@ -114,6 +119,25 @@ def test_a_pull_of_users_that_is_killed_is_made_good_by_the_next_one(deployment:
     learn(store, gitlab_user(2, "bob"))
     assert relinked_days(store, NAME) == {BOB}
     assert store.partitions(BEFORE[RAW_GITLAB_USERS.name], NAME) == []
+
+
+def test_whoever_was_learned_of_before_a_pull_failed_is_found_without_another_one(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = begun(deployment, MortalStorage())
+
+    def learn_bob_and_fail(*_: object) -> Iterator[UsersBatch]:
+        yield UsersBatch(RAW_GITLAB_USERS.frame([gitlab_user(2, "bob")]), unread=0)
+        raise SourceError("the token was refused")
+
+    monkeypatch.setenv("TOKEN", "of tests")
+    monkeypatch.setenv("RENKU_METRICS_HASH_KEY", "a key of tests")
+    monkeypatch.setattr(pulls, "pull_users", learn_bob_and_fail)
+    pull = Pull(deployment, "gitlab", store, now(), lambda _: None)
+    with pytest.raises(SourceError, match="the token was refused"):
+        pull.gitlab_users()
+    assert relinked_days(store, NAME) == {BOB}
+    assert pull.unreported(RAW_GITLAB_COMMITS) == [(NAME, BOB)]
 
 
 def test_two_pulls_of_users_at_once_miss_nothing_between_them(deployment: Deployment) -> None:

@@ -15,7 +15,7 @@ from renku_metrics.assets.published import read_numbers, write_published
 from renku_metrics.deployments import read_deployments
 from renku_metrics.metrics.definition import CoreAction
 from renku_metrics.metrics.dictionary import CORE_ACTIONS, RUNNING_A_WORKFLOW
-from renku_metrics.periods import ONE_DAY
+from renku_metrics.store import freshness
 from renku_metrics.store.store import WHOLE, Store
 from renku_metrics.tables import (
     COVERAGE,
@@ -28,7 +28,16 @@ from renku_metrics.tables import (
 )
 from renku_metrics_tests.assets.mortal_storage import KilledError, MortalStorage
 from renku_metrics_tests.assets.pipeline import Pipeline
-from renku_metrics_tests.assets.planted import MONTHS, START, WEEKS, plant, plant_everything, write_deployment_file
+from renku_metrics_tests.assets.planted import (
+    MONTHS,
+    SOURCES,
+    START,
+    WEEKS,
+    cover_everything,
+    plant,
+    plant_everything,
+    write_deployment_file,
+)
 
 KINDS: tuple[PeriodKind, ...] = ("week", "month")
 TODAY = dt.datetime.now(dt.UTC)
@@ -80,29 +89,52 @@ def login(**fields: Any) -> dict[str, Any]:
     return row | {"event_day": TODAY.date().isoformat()} | fields
 
 
-def plant_address_of_a_user(store: Store) -> None:
+def plant_address_of_a_user(pipeline: Pipeline) -> None:
     row = {"deployment": "lab", "keycloak_id": "k", "address_hashes": ["ada@university.example"], "pulled_at": TODAY}
-    store.write(RAW_KEYCLOAK_USERS, RAW_KEYCLOAK_USERS.frame([row]), [("lab",)])
+    pipeline.store.write(RAW_KEYCLOAK_USERS, RAW_KEYCLOAK_USERS.frame([row]), [("lab",)])
 
 
-def plant_address_in_a_login(store: Store) -> None:
-    store.merge(RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_LOGINS.frame([login(client_id="from 130.60.24.7")]))
+def plant_logins(store: Store, *rows: dict[str, Any]) -> None:
+    merged = store.merge(RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_LOGINS.frame(rows))
+    freshness.record_partitions(store, RAW_KEYCLOAK_LOGINS, merged, {})
 
 
-def plant_address_in_an_old_login(store: Store) -> None:
-    store.merge(
-        RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_LOGINS.frame([login(event_day="2026-08-03", keycloak_id="ada@uni.example")])
-    )
+def plant_address_in_a_login(pipeline: Pipeline) -> None:
+    plant_logins(pipeline.store, login(client_id="from 130.60.24.7"))
 
 
-def plant_an_event_twice(store: Store) -> None:
-    days = [(TODAY.date() - back * ONE_DAY).isoformat() for back in (1, 2)]
-    row = {"deployment": "lab", "event_type": "login", "occurred_at": TODAY, "source": "keycloak", "event_key": "k"}
-    store.write(EVENTS, EVENTS.frame(row | {"event_day": day} for day in days), [("lab", day) for day in days])
+def plant_address_in_an_old_login(pipeline: Pipeline) -> None:
+    plant_logins(pipeline.store, login(event_day="2026-08-03", keycloak_id="ada@uni.example"))
 
 
-def plant_a_share_above_one(store: Store) -> None:
-    plant(store, "week", WEEKS[1], 9, 8)
+def plant_address_in_state(pipeline: Pipeline) -> None:
+    pipeline.store.write_state("gitlab/deployment=lab/state.json", b'{"heads": {"ada@university.example": 1}}')
+
+
+def plant_address_in_a_count(pipeline: Pipeline) -> None:
+    table = RUNNING_A_WORKFLOW.table("week")
+    row = {"deployment": "lab", "week": WEEKS[0], "users": 3, "definition": "ada@uni.example", "computed_at": TODAY}
+    written = pipeline.store.write(table, table.frame([row]), [("lab", WEEKS[0])])
+    freshness.record_partitions(pipeline.store, table, written, {})
+
+
+def plant_events(store: Store, *days_and_keys: tuple[str, str]) -> None:
+    row = {"deployment": "lab", "event_type": "login", "occurred_at": TODAY, "source": "keycloak"}
+    rows = [row | {"event_day": day, "event_key": key} for day, key in days_and_keys]
+    written = store.write(EVENTS, EVENTS.frame(rows), sorted({("lab", day) for day, _ in days_and_keys}))
+    freshness.record_partitions(store, EVENTS, written, {})
+
+
+def plant_an_event_twice(pipeline: Pipeline) -> None:
+    plant_events(pipeline.store, *((f"2026-08-{day:02}", f"login:{day}") for day in range(1, 32)))
+    plant_events(pipeline.store, ("2026-11-02", "login:7"))
+
+
+def plant_a_share_above_one(pipeline: Pipeline) -> None:
+    write_deployment_file(pipeline.deployments, sources=SOURCES)
+    cover_everything(pipeline.store)
+    plant(pipeline.store, "week", WEEKS[1], 9, 8)
+    plant(pipeline.store, "month", MONTHS[1], 9, 12)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +143,8 @@ def plant_a_share_above_one(store: Store) -> None:
         (plant_address_of_a_user, {"nothing_personal"}),
         (plant_address_in_a_login, {"nothing_personal"}),
         (plant_address_in_an_old_login, {"nothing_personal"}),
+        (plant_address_in_state, {"nothing_personal"}),
+        (plant_address_in_a_count, {"nothing_personal"}),
         (plant_an_event_twice, {"event_keys_are_unique"}),
         (plant_a_share_above_one, {"users_are_active_users", "shares_are_shares"}),
     ],
@@ -121,12 +155,23 @@ def test_what_cannot_be_true_or_must_not_be_leaves_what_was_published_as_it_was(
     assert pipeline.materialize(["published"]).success
     before = files(pipeline)
     plant(pipeline.store, "week", WEEKS[0], 4, 8)
-    plant_it(pipeline.store)
+    plant_it(pipeline)
     result = pipeline.materialize(["published"])
     assert not result.success
     assert failed_checks(result) == failing
     assert files(pipeline) == before
     assert all("@" not in str(check.metadata) for check in result.get_asset_check_evaluations())
+
+
+def test_numbers_that_are_counted_of_unlike_days_are_published_as_incomplete(pipeline: Pipeline) -> None:
+    plant(pipeline.store, "week", WEEKS[1], 9, 8)
+    plant(pipeline.store, "month", MONTHS[1], 9, 12)
+    result = pipeline.materialize(["published"])
+    assert result.success
+    assert failed_checks(result) == {"users_are_active_users", "shares_are_shares"}
+    weekly = pipeline.published("week")
+    assert not weekly["complete"].any()
+    assert set(weekly.loc[weekly["share"] > 1, "period"]) == {"2026-W38"}
 
 
 def publish(
@@ -205,3 +250,22 @@ def test_a_deployment_that_is_removed_and_a_start_that_is_moved_are_revisions(tm
     publish(store, folder, NOON + 2 * HOUR)
     assert store.read(REVISIONS, [WHOLE]).equals(revisions)
     assert len(store.read(published_table("week"), [WHOLE])) == 2 * len(WEEKS) * len(CORE_ACTIONS)
+
+
+def test_a_number_that_is_back_as_another_one_is_a_revision(tmp_path: Path) -> None:
+    folder, store = tmp_path / "deployments", Store(MortalStorage())
+    write_deployment_file(folder)
+    plant_everything(store)
+    publish(store, folder, NOON, [RUNNING_A_WORKFLOW])
+    write_deployment_file(folder, start=dt.date(2026, 9, 10))
+    publish(store, folder, NOON + HOUR, [RUNNING_A_WORKFLOW])
+    gone = store.read(REVISIONS, [WHOLE])
+
+    plant(store, "week", WEEKS[0], 4, 8)
+    write_deployment_file(folder, start=START)
+    publish(store, folder, NOON + 2 * HOUR, [RUNNING_A_WORKFLOW])
+    revisions = store.read(REVISIONS, [WHOLE])
+    [new] = revisions[revisions["changed_at"] > NOON + HOUR].to_dict("records")
+    assert (new["period"], new["users_before"], new["users_after"]) == ("2026-W37", 3, 4)
+    assert new["reason"] == "published again"
+    assert len(revisions) == len(gone) + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ import pandas as pd
 import pytest
 
 from renku_metrics.assets.metrics import KINDS
+from renku_metrics.events.links import Identities
+from renku_metrics.metrics.dictionary import CONTRIBUTING_TO_A_PROJECT, CORE_ACTIONS
 from renku_metrics.periods import ONE_DAY, Period, days_between, midnight
 from renku_metrics.store.store import WHOLE
 from renku_metrics.tables import REVISIONS
-from renku_metrics_tests.assets.pipeline import METRICS, PEOPLE_AND_PROJECTS, Pipeline
+from renku_metrics_tests.assets.pipeline import METRICS, PEOPLE_AND_PROJECTS, Pipeline, change_rules_of_events
 from renku_metrics_tests.renkulab.git import Identity, Repository
 from renku_metrics_tests.renkulab.gitlab import Project, User
 from renku_metrics_tests.renkulab.server import RenkuLab, write_deployment
@@ -109,7 +111,7 @@ def test_a_late_commit_makes_its_week_incomplete_until_it_is_counted_and_then_a_
     users = revised[["users_before", "users_after"]].to_dict(orient="index")
     assert users["contributing_to_a_project"] == {"users_before": 1, "users_after": 2}
     assert users["starting_a_session"] == {"users_before": 1, "users_after": 1}
-    assert set(revised["reason"]) == {"late events"}
+    assert set(revised["reason"]) == {"late facts"}
 
 
 def test_days_of_somebody_who_is_known_since_are_open_until_counted_again(setting: Setting) -> None:
@@ -129,6 +131,84 @@ def test_days_of_somebody_who_is_known_since_are_open_until_counted_again(settin
     setting.count_again()
     row = setting.contributing()
     assert (row["users"], row["active_users"], row["complete"], row["unlinked"]) == (1, 1, True, 0.0)
+    revisions = setting.pipeline.store.read(REVISIONS, [WHOLE])
+    revised = revisions[(revisions["period"] == WEEK.label) & (revisions["core_action"] == row["core_action"])]
+    numbers = revised.sort_values("changed_at")[["users_before", "users_after", "active_users_after", "reason"]]
+    assert numbers.values.tolist() == [[1, 2, 2, "late facts"], [2, 1, 1, "people known since"]]
+
+    # What is known of them is settled by now: the next change of the week has another reason.
+    bob, later = Identity("bob", "bob@elsewhere.example"), midnight(TODAY) + HOUR
+    setting.commit(bob, ADA, at=midnight(DAY) + HOUR, pushed_at=later)
+    setting.lab.clock.set(later + HOUR)
+    assert setting.pipeline.materialize(["raw_gitlab_commits"], partition=f"lab|{YESTERDAY}").success
+    setting.count_again()
+    latest = setting.pipeline.store.read(REVISIONS, [WHOLE]).sort_values("changed_at").iloc[-1]
+    assert (latest["period"], latest["active_users_after"], latest["reason"]) == (WEEK.label, 2, "late facts")
+
+
+def test_other_rules_make_numbers_incomplete_until_all_is_built_by_them_and_then_a_revision(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting.commit(Identity("bob", "bob@elsewhere.example"), ADA, at=midnight(DAY) + HOUR, pushed_at=midnight(TODAY))
+    assert setting.pipeline.materialize(["raw_gitlab_commits"], partition=f"lab|{YESTERDAY}").success
+    setting.count_again()
+    before = setting.contributing()
+    assert (before["users"], before["complete"]) == (2, True)
+
+    # From now on an author whom nobody knows is no user.
+    change_rules_of_events(monkeypatch)
+    link_commits = Identities.link_commits
+
+    def known_alone(*arguments: Any) -> pd.DataFrame:
+        linked = link_commits(*arguments)
+        linked.loc[linked["user_link"] == "address_hash", ["user_id", "user_link"]] = None
+        return linked
+
+    monkeypatch.setattr(Identities, "link_commits", known_alone)
+    new = replace(CONTRIBUTING_TO_A_PROJECT, version="2")
+    actions = [new if action is CONTRIBUTING_TO_A_PROJECT else action for action in CORE_ACTIONS]
+    setting.pipeline = replace(setting.pipeline, core_actions=actions)
+    whole_week = f"{WEEK.start}..{WEEK.end}"
+    nothing = f"logins:{whole_week}; commits:{whole_week}; sessions:{whole_week}"
+    assert setting.pipeline.materialize(["published"]).success
+    upgraded = setting.contributing()
+    assert (upgraded["users"], upgraded["complete"], upgraded["missing"]) == (2, False, nothing)
+
+    # The new definition counted over events of the old rules is none.
+    assert setting.pipeline.materialize(["contributing_to_a_project_weekly"], partition=f"lab|{WEEK.start}").success
+    assert setting.pipeline.materialize(["published"]).success
+    assert setting.contributing()["missing"] == nothing
+
+    setting.pipeline.materialize_everything()
+    after = setting.contributing()
+    assert (after["users"], after["complete"]) == (1, True)
+    revisions = setting.pipeline.store.read(REVISIONS, [WHOLE])
+    revised = revisions[(revisions["period"] == WEEK.label) & (revisions["core_action"] == new.key)]
+    assert list(revised["definition_before"])[-1] == "contributing_to_a_project 2; active_users 1"
+    assert list(revised["users_before"]) == [1, 2, 2]
+    assert list(revised["users_after"]) == [2, 2, 1]
+    assert list(revised["reason"]) == ["late facts", "new definition", "new rules of events"]
+
+
+def test_somebody_whose_keycloak_account_was_made_anew_is_two_users_of_past_weeks(setting: Setting) -> None:
+    # Accounts are not merged: a known gap of the numbers, too large.
+    before = setting.contributing()
+    assert (before["users"], before["active_users"], before["complete"]) == (1, 1, True)
+
+    anew = setting.lab.keycloak.add_user(ADA.email, midnight(TODAY))
+    setting.ada.keycloak_id = anew.id
+    setting.pipeline.materialize_everything()
+    after = setting.contributing()
+    # The commits moved to the new account, the logins and sessions stay with the old one.
+    assert (after["users"], after["active_users"], after["complete"]) == (1, 2, True)
+    assert after["share"] == 0.5
+    revisions = setting.pipeline.store.read(REVISIONS, [WHOLE])
+    revised = revisions[revisions["period"] == WEEK.label]
+    assert len(revised) == 4
+    assert list(revised["users_before"]) == list(revised["users_after"])
+    assert set(revised["active_users_after"]) == {2}
+    # Nothing happened that was not known.
+    assert set(revised["reason"]) == {"people known since"}
 
 
 def days_reported(result: dg.ExecuteInProcessResult, asset: str) -> list[str | None]:

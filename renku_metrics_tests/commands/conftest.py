@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from renku_metrics.commands import check_gitlab, check_keycloak, findings
+from renku_metrics.periods import ONE_DAY
+from renku_metrics.sources.http import Patience
 from renku_metrics.store.store import Store
+from renku_metrics_tests.commands.checked import ADA, HOUR, NOW
 from renku_metrics_tests.commands.pulled_store import PulledStore, pulled_store
+from renku_metrics_tests.renkulab.git import Repository
+from renku_metrics_tests.renkulab.server import RenkuLab, write_deployment
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +29,35 @@ def pulled(pulled_once: PulledStore, tmp_path: Path, monkeypatch: pytest.MonkeyP
     shutil.copytree(pulled_once.store.storage.address(), address)
     monkeypatch.setenv("RENKU_METRICS_STORE", address)
     return PulledStore(pulled_once.lab, Store.at(address), pulled_once.deployments, pulled_once.people)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
+    """A healthy deployment where Ada committed, logged in and ran a session."""
+    lab = RenkuLab("lab", tmp_path / "audit_log", now=NOW - 3 * ONE_DAY)
+    login = lab.keycloak.add_user(ADA.email, NOW - 3 * ONE_DAY)
+    ada = lab.gitlab.add_user(ADA.name, ADA.email, NOW - 3 * ONE_DAY, keycloak_id=login.id)
+    repository = Repository()
+    project = lab.gitlab.create_project(
+        "secret-flights", lab.gitlab.personal_namespace(ada), ada, NOW - 3 * ONE_DAY, repository=repository
+    )
+    head = repository.commit("a change\n", ADA, NOW - 2 * ONE_DAY).sha
+    lab.gitlab.push(project, ada, {"master": head}, NOW - 2 * ONE_DAY)
+    lab.keycloak.log_in(login, NOW - HOUR)
+    lab.amalthea.start_session(NOW - 2 * ONE_DAY, user_id=login.id, gitlab_project_id=project.id)
+    lab.amalthea.restart(NOW - ONE_DAY)
+    lab.clock.set(NOW)
+    for name, value in write_deployment(lab, tmp_path / "deployments", (NOW - 10 * ONE_DAY).date()).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RENKU_METRICS_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("RENKU_METRICS_DEPLOYMENTS", str(tmp_path / "deployments"))
+    monkeypatch.setenv("RENKU_METRICS_HASH_KEY", "a key of tests")
+    for module in (findings, check_gitlab, check_keycloak):
+        monkeypatch.setattr(module, "PATIENCE", Patience(tries=1))
+    with lab:
+        yield lab
+
+
+@pytest.fixture
+def deployments(tmp_path: Path) -> Path:
+    return tmp_path / "deployments"

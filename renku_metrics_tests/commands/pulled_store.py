@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from renku_metrics.assets.building import read_raw, store_events, store_user_days
-from renku_metrics.assets.pulls import Pull, SourceName
+from renku_metrics.assets.locks import SourceName
+from renku_metrics.assets.pulls import Pull
 from renku_metrics.deployments import Deployment, read_deployment
 from renku_metrics.events.union import EventsBuilt, build_events
 from renku_metrics.periods import ONE_DAY, days_between, midnight, now

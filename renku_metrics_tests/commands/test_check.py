@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,66 +13,10 @@ import yaml
 from click.testing import CliRunner
 
 from renku_metrics.cli import renku_metrics
-from renku_metrics.commands import check_gitlab, check_keycloak, findings
 from renku_metrics.periods import ONE_DAY
-from renku_metrics.sources.http import Patience
+from renku_metrics_tests.commands.checked import ADA, HOUR, NOW, Checked
 from renku_metrics_tests.renkulab import faults
-from renku_metrics_tests.renkulab.git import Identity, Repository
-from renku_metrics_tests.renkulab.server import RenkuLab, write_deployment
-
-NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
-HOUR = dt.timedelta(hours=1)
-ADA = Identity("lovelace", "lovelace@university.example")
-
-
-@pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
-    """A healthy deployment where Ada committed, logged in and ran a session."""
-    lab = RenkuLab("lab", tmp_path / "audit_log", now=NOW - 3 * ONE_DAY)
-    login = lab.keycloak.add_user(ADA.email, NOW - 3 * ONE_DAY)
-    ada = lab.gitlab.add_user(ADA.name, ADA.email, NOW - 3 * ONE_DAY, keycloak_id=login.id)
-    repository = Repository()
-    project = lab.gitlab.create_project(
-        "secret-flights", lab.gitlab.personal_namespace(ada), ada, NOW - 3 * ONE_DAY, repository=repository
-    )
-    head = repository.commit("a change\n", ADA, NOW - 2 * ONE_DAY).sha
-    lab.gitlab.push(project, ada, {"master": head}, NOW - 2 * ONE_DAY)
-    lab.keycloak.log_in(login, NOW - HOUR)
-    lab.amalthea.start_session(NOW - 2 * ONE_DAY, user_id=login.id, gitlab_project_id=project.id)
-    lab.amalthea.restart(NOW - ONE_DAY)
-    lab.clock.set(NOW)
-    for name, value in write_deployment(lab, tmp_path / "deployments", (NOW - 10 * ONE_DAY).date()).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("RENKU_METRICS_STORE", str(tmp_path / "store"))
-    monkeypatch.setenv("RENKU_METRICS_DEPLOYMENTS", str(tmp_path / "deployments"))
-    monkeypatch.setenv("RENKU_METRICS_HASH_KEY", "a key of tests")
-    for module in (findings, check_gitlab, check_keycloak):
-        monkeypatch.setattr(module, "PATIENCE", Patience(tries=1))
-    with lab:
-        yield lab
-
-
-@pytest.fixture
-def deployments(tmp_path: Path) -> Path:
-    return tmp_path / "deployments"
-
-
-class Checked:
-    """What the command printed, and how it ended."""
-
-    def __init__(self, *names: str) -> None:
-        result = CliRunner().invoke(renku_metrics, ["check", *names])
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        self.output = result.output
-        self.exit_code = result.exit_code
-        matches = re.finditer(r"^  (ok|warning|failed) +(\S+(?: \S+)*?)  +(\S.*)$", result.output, re.MULTILINE)
-        self.lines = {match[2]: (match[1], match[3]) for match in matches}
-
-    def not_ok(self) -> dict[str, str]:
-        return {what: level for what, (level, _) in self.lines.items() if level != "ok"}
-
-    def text(self, what: str) -> str:
-        return self.lines[what][1]
+from renku_metrics_tests.renkulab.server import RenkuLab
 
 
 def change(deployments: Path, text: Callable[[dict[str, Any]], None]) -> None:
@@ -88,13 +31,14 @@ def test_all_is_well(lab: RenkuLab, tmp_path: Path) -> None:
     assert checked.not_ok() == {}
     assert checked.exit_code == 0
     assert set(checked.lines) == {
-        *("store", "hash key", "file", "variable"),
+        *("store", "hash key", "published", "file", "variable"),
         *("gitlab", "gitlab token", "gitlab administrator", "gitlab people", "gitlab private projects"),
         *("gitlab commits", "gitlab push events"),
         *("keycloak", "keycloak users", "keycloak event saving", "keycloak memory", "keycloak logins"),
         *("amalthea", "amalthea lines", "amalthea user label", "amalthea project label"),
+        *("last pull of commits", "last pull of logins"),
     }
-    assert checked.output.endswith("\n21 ok, 0 warning, 0 failed\n")
+    assert checked.output.endswith("\n24 ok, 0 warning, 0 failed\n")
     # The probe is gone, and the store not begun.
     assert [path for path in (tmp_path / "store").rglob("*") if path.is_file()] == []
 

@@ -138,3 +138,37 @@ def test_an_unknown_deployment_is_one_line(published: Store) -> None:
 @pytest.mark.parametrize("option", ["--weeks", "--months"])
 def test_at_least_one_period_is_asked_for(published: Store, option: str) -> None:
     assert show(option, "0").exit_code == 2
+
+
+def test_every_line_fits_a_terminal_of_80_columns_and_none_ends_in_blanks(published: Store) -> None:
+    lines = show().output.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_each_heading_stands_over_its_numbers_and_is_explained(published: Store) -> None:
+    lines = show("--weeks", "1", "--months", "1", "--deployment", "lab").output.splitlines()
+    assert lines[:5] == [
+        "Active users; how many of them did each core action, and what share that is:",
+        "  Projects   Contributing to a project",
+        "  Datasets   Creating a dataset",
+        "  Sessions   Starting a session",
+        "  Workflows  Running a workflow",
+    ]
+    assert lines[lines.index("lab, by month") + 1 :][:2] == [
+        "Month    Active  Projects  Datasets  Sessions  Workflows  Complete",
+        "2026-11      12    3  25%    3  25%    3  25%     3  25%  yes",
+    ]
+
+
+def test_help_says_where_numbers_come_from_what_they_are_and_how_it_ends() -> None:
+    text = " ".join(show("--help").output.split())
+    assert "the store that RENKU_METRICS_STORE names" in text
+    assert "two figures: how many users did it at least once, and what share of the active users that is" in text
+    assert "Exit code 0 when numbers are shown; 1 when" in text
+    assert "INTEGER RANGE" not in text
+
+
+def test_the_list_of_commands_is_cut_nowhere() -> None:
+    result = CliRunner().invoke(renku_metrics, ["--help"], terminal_width=80)
+    assert "..." not in result.output.replace("[ARGS]...", "")

@@ -85,3 +85,10 @@ def test_other_helper_commits_of_renku_are_commits_and_nothing_else(helper: str)
 
 def test_merge_commits_count() -> None:
     assert projects_of_events([commit("c", parent_count=2)], [project(1)]) == {"commit:c": "gitlab:1"}
+
+
+def test_commits_that_are_dated_at_their_pull_are_counted_where_they_are_events() -> None:
+    rows = [commit("late", "2026-11-24"), commit("own"), commit("saved", "2026-11-24", autosave=True)]
+    built = build(commits=rows, projects=ONE_PROJECT)
+    assert built.corrected["commit dated later than it was pulled"] == 1
+    assert built.of_day("2026-11-16").corrected["commit dated later than it was pulled"] == 0

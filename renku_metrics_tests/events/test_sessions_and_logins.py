@@ -20,6 +20,7 @@ def test_a_session_starts_once_at_its_creation_whatever_its_lines_say() -> None:
     assert list(built.events["event_key"]) == ["session_started:renku/u"]
     assert list(built.events["occurred_at"]) == [at("2026-11-16T10:00:00")]
     assert built.dropped["session line that is no start or resume"] == 2
+    assert built.corrected["start of a session whose own line was lost"] == 0
 
 
 def test_a_start_whose_line_was_lost_is_known_from_a_later_day() -> None:
@@ -27,6 +28,7 @@ def test_a_start_whose_line_was_lost_is_known_from_a_later_day() -> None:
     built = build(sessions=lines)
     assert list(built.events["event_key"]) == ["session_started:renku/u"]
     assert list(built.events["event_day"]) == ["2026-11-16"]
+    assert built.corrected["start of a session whose own line was lost"] == 1
     assert built.dropped["session line that is no start or resume"] == 1
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +20,8 @@ from dagster_webserver.cli import dagster_webserver
 
 from renku_metrics.dagster_storage import COMPUTE_LOGS, POSTGRES, POSTGRES_PORT
 from renku_metrics.environment import PROJECT
+from renku_metrics_tests.servers.docker_compose import docker_compose
+from renku_metrics_tests.servers.fetched import NOT_ASKED_FOR, asked_for
 
 HOSTING = PROJECT / "hosting"
 TEXT = (HOSTING / "compose.yaml").read_text()
@@ -135,3 +142,55 @@ def test_nothing_of_ours_needs_root_or_a_writable_image() -> None:
 def test_production_is_no_development_instance() -> None:
     # automation.py turns schedules and the sensor on wherever this is not set.
     assert "DAGSTER_IS_DEV_CLI" not in TEXT + (HOSTING / "Dockerfile").read_text()
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """The folder as a person fills it in who follows the README."""
+    folder = tmp_path / "hosting"
+    folder.mkdir()
+    shutil.copy(HOSTING / "compose.yaml", folder)
+    shutil.copy(HOSTING / "sources.env.example", folder / "sources.env")
+    filled = {name: value or "filled-in" for name, value in variables(".env.example").items()}
+    (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in filled.items()))
+    return folder
+
+
+def config(folder: Path, profiles: str) -> subprocess.CompletedProcess[str]:
+    """What docker-compose says of the file."""
+    return subprocess.run(
+        [docker_compose(), "config", "--format", "json"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "COMPOSE_PROFILES": profiles},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(not asked_for(), reason=NOT_ASKED_FOR)
+@pytest.mark.parametrize("profiles", ["", "s3", "s3,login"])
+def test_docker_compose_itself_finds_no_fault(copied: Path, profiles: str) -> None:
+    found = config(copied, profiles)
+    assert (found.returncode, found.stderr) == (0, "")
+    services = json.loads(found.stdout)["services"]
+    optional = {name for name, service in SERVICES.items() if "profiles" in service}
+    assert set(services) == set(SERVICES) - optional | set(filter(None, profiles.split(",")))
+    assert services["code-location"]["environment"]["RENKU_METRICS_HASH_KEY"] == ""
+    assert "RENKU_METRICS_HASH_KEY" not in services["webserver"]["environment"]
+    assert services["daemon"]["environment"]["DAGSTER_POSTGRES_PASSWORD"] == "filled-in"
+
+
+@pytest.mark.skipif(not asked_for(), reason=NOT_ASKED_FOR)
+@pytest.mark.parametrize("name", ["DAGSTER_POSTGRES_PASSWORD", "LOGIN_IMAGE", "AWS_SECRET_ACCESS_KEY"])
+def test_docker_compose_says_what_is_not_filled_in(copied: Path, name: str) -> None:
+    (copied / ".env").write_text((copied / ".env").read_text().replace(f"{name}=", f"{name}_NOT="))
+    found = config(copied, "s3,login")
+    assert found.returncode != 0
+    assert f"{name} is missing a value: set it in .env" in found.stderr
+
+
+@pytest.mark.skipif(not asked_for(), reason=NOT_ASKED_FOR)
+def test_docker_compose_refuses_a_key_that_is_misspelt(copied: Path) -> None:
+    (copied / "compose.yaml").write_text(TEXT.replace("healthcheck:", "healtcheck:"))
+    assert "additional properties 'healtcheck' not allowed" in config(copied, "s3").stderr

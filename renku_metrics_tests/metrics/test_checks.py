@@ -65,6 +65,15 @@ def test_only_what_cannot_be_true_stops_the_publication() -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["users_are_active_users", "shares_are_shares"])
+def test_rows_that_are_not_complete_stop_nothing(name: str) -> None:
+    open_day = week(9, 8, complete=False, missing="commits:2026-11-02..2026-11-02")
+    found = finding(name, weeks=[week(number=1), open_day])
+    assert (found.passed, found.blocking, found.facts["wrong"]) == (False, False, 1)
+    found = finding(name, weeks=[week(9, 8, number=1), open_day])
+    assert (found.passed, found.blocking, found.facts["wrong"]) == (False, True, 2)
+
+
 @pytest.mark.parametrize("kind", ["weeks", "months"])
 def test_more_users_than_active_users_are_found(kind: str) -> None:
     wrong = week(9, 8) if kind == "weeks" else month(9, 8)
@@ -113,7 +122,8 @@ def test_a_week_far_from_the_eight_before_it_is_shown_with_what_is_usual(users: 
     weeks = [week(number, 300, index) for index, number in enumerate([*USUAL, users])]
     found = finding("weeks_are_like_their_neighbours", weeks=weeks)
     assert found.passed is not far
-    assert found.facts["first"] == ([f"lab 2026-W53 running_a_workflow: users {users}, usual 20.0"] if far else [])
+    line = f"lab 2026-W53 running_a_workflow: users {users}, usual 20.0, before 20 22 21 19 20 23 18 20"
+    assert found.facts["first"] == ([line] if far else [])
 
 
 def test_only_the_last_eight_weeks_are_looked_at_or_an_old_one_would_be_shown_for_ever() -> None:
@@ -128,9 +138,57 @@ def test_weeks_that_differ_a_lot_may_differ_a_lot() -> None:
     assert finding("weeks_are_like_their_neighbours", weeks=weeks).passed
 
 
-def test_a_week_is_only_compared_with_complete_ones() -> None:
-    weeks = [week(users, 300, index, complete=index != 3) for index, users in enumerate([*USUAL, 200])]
+def test_active_users_are_looked_at_once_for_all_core_actions() -> None:
+    actions = ["running_a_workflow", "creating_a_dataset"]
+    weeks = [
+        week(5, active, index, core_action=action)
+        for index, active in enumerate([300, 310, 290, 300, 305, 295, 300, 300, 150])
+        for action in actions
+    ]
+    found = finding("weeks_are_like_their_neighbours", weeks=weeks)
+    line = "lab 2026-W53 active_users: users 150, usual 300.0, before 300 310 290 300 305 295 300 300"
+    assert found.facts["first"] == [line]
+
+
+NO_LOGINS = "logins:2026-11-16..2026-11-16"
+NO_COMMITS = "commits:2026-11-16..2026-11-16"
+
+
+@pytest.mark.parametrize(
+    ("missing", "compared"),
+    [
+        ("", True),
+        (NO_COMMITS, False),
+        ("period not over", False),
+        # A workflow is run by commits, so that logins are of no account; nor is what lacks in all weeks alike.
+        (NO_LOGINS, True),
+        ("sessions:not configured", True),
+        (f"{NO_COMMITS}; sessions:not configured", False),
+    ],
+)
+def test_a_week_is_only_compared_with_those_whose_own_source_is_known(missing: str, compared: bool) -> None:
+    weeks = [
+        week(users, 300, index, complete=not (missing and index in (3, 8)), missing=missing if index in (3, 8) else "")
+        for index, users in enumerate([*USUAL, 200])
+    ]
+    assert finding("weeks_are_like_their_neighbours", weeks=weeks).passed is not compared
+
+
+def test_active_users_are_not_compared_with_weeks_that_lack_any_source() -> None:
+    active = [300] * 8 + [150]
+    weeks = [week(5, number, index) for index, number in enumerate(active)]
+    assert not finding("weeks_are_like_their_neighbours", weeks=weeks).passed
+    weeks[-1] |= {"complete": False, "missing": NO_LOGINS}
     assert finding("weeks_are_like_their_neighbours", weeks=weeks).passed
+
+
+def test_what_is_old_is_not_shown_for_ever() -> None:
+    strange = [week(users, 300, index, unlinked=0.3) for index, users in enumerate([*USUAL, 200])]
+    now = week(20, 300, 17, deployment="other")
+    for name in ("weeks_are_like_their_neighbours", "most_users_are_linked"):
+        assert not finding(name, weeks=strange).passed
+        assert finding(name, weeks=[*strange, now]).passed
+    assert finding("most_users_are_linked", months=[month(unlinked=0.3), month(period_end=dt.date(2027, 1, 31))]).passed
 
 
 def test_too_many_unlinked_users_are_found_once_for_all_core_actions() -> None:
@@ -147,6 +205,12 @@ def test_too_many_unlinked_users_are_found_once_for_all_core_actions() -> None:
         "Ada Lovelace <ADA@uni-bern.ch>",
         "12-ada@users.noreply.gitlab.renkulab.io",
         "gitlab:ada@university.example",
+        "ada@uni.рф",
+        "ada@пример.рф",
+        "root@localhost",
+        "ada%40uni.example",
+        "https://ada%40uni.example:x/",
+        "ada\uff20uni.example",
         "130.60.24.7",
         "login from 10.0.0.255",
         "2001:620:0:40d:0:0:0:1",
@@ -183,6 +247,10 @@ def test_addresses_are_found_in_texts_and_in_lists(value: str) -> None:
         "gitlab:12",
         "dataset create",
         "jovyan@",
+        "s3://renku-metrics-raw/renkulab/amalthea_audit_log_20261116_093000+0000.txt",
+        "https://renkulab.io/auth",
+        "a%20b",
+        "email:9e8d7c6b5a493827160f",
         "@ada",
     ],
 )

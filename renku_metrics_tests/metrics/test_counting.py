@@ -177,6 +177,13 @@ def test_everybody_as_one_group_is_what_is_published() -> None:
         assert list(counted.loc[counted["core_action"] == action.key, "users"]) == list(users)
 
 
+@pytest.mark.parametrize("columns", [["user_id"], ["user_id", "institution"], ["user_id", "group", "event_type"]])
+def test_groups_with_other_columns_are_refused(columns: list[str]) -> None:
+    groups = pd.DataFrame([("ada", "epfl", "x")[: len(columns)]], columns=columns)
+    with pytest.raises(ValueError, match=f"^groups has the columns {', '.join(columns)}; it needs user_id and group"):
+        by_group(GROUPED, groups, periods("week", MONDAY))
+
+
 def test_no_group_no_rows() -> None:
     assert by_group(GROUPED, lambda *_: None, periods("week", MONDAY)).empty
 

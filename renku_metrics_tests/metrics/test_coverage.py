@@ -7,8 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from renku_metrics.metrics.coverage import Coverage, add, covers, from_json, missing, to_json, without
+from renku_metrics.metrics.coverage import (
+    Coverage,
+    add,
+    covers,
+    days_without_users,
+    from_json,
+    missing,
+    to_json,
+    without,
+)
 from renku_metrics.periods import ONE_DAY, Period, Span
+from renku_metrics.tables import RAW_AMALTHEA_SESSIONS
+from renku_metrics_tests.events.raw_rows import Row, session_lines
 from renku_metrics_tests.metrics.rows import ALWAYS, EVERYTHING, covered, day, periods, span
 
 [WEEK] = periods("week", "2026-11-16")
@@ -149,3 +160,44 @@ def test_less_some_days_the_spans_hold_exactly_the_other_hours(pairs: list[list[
 
     assert held(left) == {hour for hour in held(spans) if hour // 24 not in numbers}
     assert left == sorted(left)
+
+
+def of_nobody(uid: str, at: str = "2026-11-16T10:00", **fields: object) -> list[Row]:
+    return session_lines(uid, at, keycloak_id=None, **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        pytest.param([], set(), id="nothing"),
+        pytest.param(session_lines("a"), set(), id="labelled"),
+        pytest.param(of_nobody("a"), {"2026-11-16"}, id="no label"),
+        pytest.param(of_nobody("a", anonymous=True), set(), id="anonymous"),
+        pytest.param(
+            [*of_nobody("a"), *session_lines("a", "2026-11-16T11:00", "starting", "running")],
+            set(),
+            id="another line of the session names the user",
+        ),
+        pytest.param(
+            [line for n in range(19) for line in session_lines(f"s{n}")] + of_nobody("a"), set(), id="one of twenty"
+        ),
+        pytest.param(
+            [line for n in range(18) for line in session_lines(f"s{n}")] + of_nobody("a"),
+            {"2026-11-16"},
+            id="one of nineteen",
+        ),
+        pytest.param(
+            [*of_nobody("a"), *(line for n in range(99) for line in of_nobody(f"s{n}", anonymous=True))],
+            {"2026-11-16"},
+            id="anonymous ones beside it do not help",
+        ),
+        # The session began before labels were switched on, and counts on the day it began.
+        pytest.param(
+            of_nobody("a", "2026-11-17T10:00", old_status="running", status="stopping", created_at="2026-11-16T10:00"),
+            {"2026-11-16"},
+            id="only the day of the creation",
+        ),
+    ],
+)
+def test_days_whose_sessions_name_nobody_are_not_known(lines: list[Row], expected: set[str]) -> None:
+    assert days_without_users(RAW_AMALTHEA_SESSIONS.frame(lines)) == expected

@@ -10,14 +10,17 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage import ObjectStorage, S3Storage, directory, lease, open_storage
 
+SETTLE_SECONDS = lease.SETTLE_SECONDS
+OUT_OF_TOUCH = r"out of touch for so long that another may have begun; run it again$"
 NAME = "state/locks/renkulab-io-gitlab"
 HOLDER = f"""
 import sys, threading
@@ -44,6 +47,7 @@ def lease_storage(bucket: str) -> S3Storage:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(directory, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(lease, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.001)
 
 
 @pytest.fixture
@@ -80,16 +84,30 @@ def grow_older(storage: ObjectStorage, seconds: float) -> None:
 
 
 def age(storage: S3Storage) -> float:
-    seconds = lease._age(storage._client, storage._bucket, f"{storage._prefix}{NAME}.lease")
+    address = storage.address(NAME)
+    seconds = lease._Lease(storage._client, storage._bucket, f"{storage._prefix}{NAME}.lease", address).age()
     assert seconds is not None
     return seconds
+
+
+def lose_to_an_heir(storage: S3Storage) -> None:
+    """Returns once the holder of the lease has seen that another took it over."""
+    heir = open_storage(storage.address())
+    # The first to be taken is the first to be listed.
+    refresher = next(thread for thread in threading.enumerate() if thread.name == "lease")
+    storage._client.meta.events.register(
+        "before-call.s3.GetObject", lambda **_: heir.write(f"{NAME}.lease", b"the heir")
+    )
+    refresher.join(timeout=10)
 
 
 def lease_in(storage: S3Storage) -> bytes:
     return storage.read(f"{NAME}.lease")
 
 
-def test_one_at_a_time(storage_address: str) -> None:
+def test_one_at_a_time(storage_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Longer than a request takes, as in earnest.
+    monkeypatch.setattr(lease, "SETTLE_SECONDS", SETTLE_SECONDS)
     storage = open_storage(storage_address)
     storage.write("count", b"0")
     inside: list[int] = []
@@ -270,3 +288,89 @@ def test_a_short_interruption_does_no_harm(lease_storage: S3Storage, monkeypatch
 
     # It could not be deleted; its age will free it.
     assert lease_in(lease_storage)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_of_two_that_take_a_free_lease_the_last_to_write_has_it(lease_storage: S3Storage) -> None:
+    rival = open_storage(lease_storage.address())
+    looks = []
+
+    def be_late(**_: object) -> None:
+        looks.append(1)
+        if len(looks) == 2:
+            rival.write(f"{NAME}.lease", b"the rival")
+
+    # A server that does not make conditional writes atomic lets the rival's through.
+    lease_storage._client.meta.events.register("before-call.s3.GetObject", be_late)
+    with pytest.raises(StoreError, match="another pull"), lease_storage.alone(NAME):
+        pytest.fail("two hold the same name")
+    assert lease_in(lease_storage) == b"the rival"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_lease_is_ours_though_the_answer_to_taking_it_was_lost(lease_storage: S3Storage) -> None:
+    def lose(**_: object) -> None:
+        # What botocore's next try is answered when the one before was heard.
+        refusal: Any = {"Error": {"Code": "PreconditionFailed"}, "ResponseMetadata": {"HTTPStatusCode": 412}}
+        raise ClientError(refusal, "PutObject")
+
+    events = lease_storage._client.meta.events
+    events.register("after-call.s3.PutObject", lose)
+    with lease_storage.alone(NAME):
+        events.unregister("after-call.s3.PutObject", lose)
+
+
+def test_a_holder_that_lost_its_lease_changes_nothing_any_more(
+    lease_storage: S3Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "REFRESH_SECONDS", 0.01)
+
+    def work_on() -> None:
+        with lease_storage.alone(NAME) as held:
+            held.write("count", b"1")
+            lose_to_an_heir(lease_storage)
+            with pytest.raises(StoreError, match=OUT_OF_TOUCH):
+                held.write("count", b"2")
+            with pytest.raises(StoreError, match=OUT_OF_TOUCH):
+                held.delete("count")
+            assert held.read("count") == b"1"
+
+    with pytest.raises(StoreError, match=OUT_OF_TOUCH):
+        work_on()
+    assert lease_in(lease_storage) == b"the heir"
+
+
+def test_a_holder_that_was_suspended_is_stopped_before_it_looks_again(
+    lease_storage: S3Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sleep_through_it() -> None:
+        with lease_storage.alone(NAME) as held:
+            monkeypatch.setattr(lease, "STALE_AFTER_SECONDS", -1.0)
+            held.write("count", b"1")
+
+    with pytest.raises(StoreError, match=OUT_OF_TOUCH):
+        sleep_through_it()
+    with pytest.raises(FileNotFoundError):
+        lease_storage.read("count")
+
+
+def test_who_holds_two_names_needs_both(lease_storage: S3Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "REFRESH_SECONDS", 0.01)
+
+    def lose_the_first() -> None:
+        with lease_storage.alone(NAME) as first, first.alone(f"{NAME}2") as both:
+            both.write("count", b"1")
+            lose_to_an_heir(lease_storage)
+            both.write("count", b"2")
+
+    with pytest.raises(StoreError, match=OUT_OF_TOUCH):
+        lose_the_first()
+    assert lease_storage.read("count") == b"1"
+
+
+def test_a_directory_is_held_until_the_end(tmp_path: Path) -> None:
+    storage = open_storage(str(tmp_path))
+    with storage.alone(NAME) as held:
+        held.write("count", b"1")
+        held.delete("count")
+    assert [info.key for info in storage.list()] == [f"{NAME}.lock"]

@@ -19,9 +19,11 @@ class Instead:
 
 @dataclass(frozen=True)
 class Broken:
-    """No proper answer: a reset connection, half a body, or ``seconds`` of silence and then a closed connection."""
+    """No proper answer: a reset connection, half a body, ``seconds`` of silence and then a closed connection, or a
+    body that comes byte by byte, ``seconds`` apart, without an end.
+    """
 
-    kind: Literal["reset", "cut off", "silence"]
+    kind: Literal["reset", "cut off", "silence", "drip"]
     seconds: float = 0.0
     answer: bytes = b""
 
@@ -96,6 +98,11 @@ def body_cut_off() -> Broken:
 def no_answer(seconds: float = 30.0) -> Broken:
     """Silence, until the client or the time gives up, or the server stops."""
     return Broken("silence", seconds)
+
+
+def dripping_body(seconds: float = 0.02) -> Broken:
+    """Never so long without a byte that it is taken for silence."""
+    return Broken("drip", seconds)
 
 
 def html_page() -> Instead:

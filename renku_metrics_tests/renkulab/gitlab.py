@@ -12,6 +12,7 @@ from typing import Literal
 
 from renku_metrics_tests.renkulab.clock import Clock
 from renku_metrics_tests.renkulab.git import Repository
+from renku_metrics_tests.renkulab.gitlab_merged import MergedBranches
 
 Visibility = Literal["private", "internal", "public"]
 # Event::RESET_PROJECT_ACTIVITY_INTERVAL: last_activity_at moves at most once in this time.
@@ -110,6 +111,9 @@ class GitLab:
         self.admin_mode = False
         # DESIGN and facts say 403 of a disabled repository; the source read (lib/api/helpers.rb) says 404.
         self.disabled_repository_status: Literal[403, 404] = 403
+        # GitLab's feature flag, off unless an administrator turns it on: branches by key where that is asked for.
+        self.branch_list_keyset_pagination = False
+        self.merged_branches = MergedBranches(clock)
         self.event_retention = dt.timedelta(days=3 * 365)
         self.users: dict[int, User] = {}
         self.projects: dict[int, Project] = {}
@@ -245,6 +249,8 @@ class GitLab:
         repository = project.repository
         assert repository is not None
         old = repository.branches.get(branch)
+        if old is None or head is None:
+            self.merged_branches.forget(project.id)
         if head is None:
             repository.delete_branch(branch)
             return PushEvent(self._next_id(), project.id, pusher.id, at, "removed", 0, old, None, branch, None)

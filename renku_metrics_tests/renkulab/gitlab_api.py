@@ -16,6 +16,7 @@ from renku_metrics_tests.renkulab.gitlab_pages import (
     Refused,
     keyset_page_by_cursor,
     keyset_page_by_id,
+    keyset_page_by_name,
     offset_page,
     page_length,
     refuse,
@@ -89,18 +90,7 @@ class GitLabApi:
         return json_response({"version": number, "revision": "0123456789a"})
 
     def own_token(self, request: Request, caller: Caller, address: str) -> Response:
-        token = caller.token
-        content = {
-            "id": token.id,
-            "name": "metrics",
-            "revoked": token.revoked,
-            "scopes": list(token.scopes),
-            "user_id": token.user_id,
-            "last_used_at": entities.utc(self.gitlab.clock.now()),
-            "active": True,
-            "expires_at": entities.day(token.expires_on),
-        }
-        return json_response(content)
+        return json_response(entities.token_entity(caller.token, self.gitlab.clock.now()))
 
     def own_user(self, request: Request, caller: Caller, address: str) -> Response:
         content = entities.user_entity(self.gitlab, caller.user, admin=True)
@@ -175,14 +165,16 @@ class GitLabApi:
         simple = request.first("simple") == "true"
 
         def render(project: Project) -> dict[str, Any]:
-            return entities.project_entity(self.gitlab, project, simple)
+            entity = entities.project_entity(self.gitlab, project, simple)
+            return entities.with_storage(entity) if caller.admin and not simple else entity
 
         if keyset:
             return keyset_page_by_id(request, address, found, render)
         return offset_page(request, address, found, render, limited="Project")
 
     def project(self, request: Request, caller: Caller, project_id: str) -> Response:
-        return json_response(entities.project_entity(self.gitlab, self._find_project(caller, project_id), simple=False))
+        entity = entities.project_entity(self.gitlab, self._find_project(caller, project_id), simple=False)
+        return json_response(entities.with_storage(entity) if caller.admin else entity)
 
     def _find_project(self, caller: Caller, project_id: str) -> Project:
         wanted = unquote(project_id)
@@ -207,16 +199,18 @@ class GitLabApi:
     def branches(self, request: Request, caller: Caller, project_id: str) -> Response:
         project = self._find_project(caller, project_id)
         repository = self._repository(project)
-        default = repository.branches.get(project.default_branch)
-        merged = repository.reachable([default]) if default else set()
-        search = request.first("search") or ""
+        address, names = self._address(project, "repository/branches"), sorted(repository.branches)
 
         def render(name: str) -> dict[str, Any]:
             head = repository.commits[repository.branches[name]]
-            return entities.branch_entity(self.gitlab, project, name, head, head.sha in merged)
+            cache = self.gitlab.merged_branches
+            merged = cache.among(project.id, repository, project.default_branch, [name])
+            return entities.branch_entity(self.gitlab, project, name, head, name in merged)
 
-        names = sorted(name for name in repository.branches if search in name)
-        return offset_page(request, self._address(project, "repository/branches"), names, render)
+        by_gitaly = self.gitlab.branch_list_keyset_pagination
+        if by_gitaly and request.first("pagination") == "keyset":
+            return keyset_page_by_name(request, address, names, render)
+        return offset_page(request, address, names, render, second_page_announced=by_gitaly)
 
     def commits(self, request: Request, caller: Caller, project_id: str) -> Response:
         project = self._find_project(caller, project_id)

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 from renku_metrics_tests.renkulab.git import Commit
-from renku_metrics_tests.renkulab.gitlab import GitLab, Project, PushEvent, User
+from renku_metrics_tests.renkulab.gitlab import GitLab, Project, PushEvent, Token, User
 
 
 def utc(at: dt.datetime | None) -> str | None:
@@ -116,6 +116,24 @@ def project_entity(gitlab: GitLab, project: Project, simple: bool) -> dict[str, 
     if origin and not origin.deleted:
         entity["forked_from_project"] = project_entity(gitlab, origin, simple=True)
     return entity
+
+
+def with_storage(project: dict[str, Any]) -> dict[str, Any]:
+    """A project as an administrator sees it: nobody else may change the storage, so nobody else is told."""
+    return project | {"repository_storage": "default"}
+
+
+def token_entity(token: Token, used_at: dt.datetime) -> dict[str, Any]:
+    return {
+        "id": token.id,
+        "name": "metrics",
+        "revoked": token.revoked,
+        "scopes": list(token.scopes),
+        "user_id": token.user_id,
+        "last_used_at": utc(used_at),
+        "active": True,
+        "expires_at": day(token.expires_on),
+    }
 
 
 def user_entity(gitlab: GitLab, user: User, admin: bool) -> dict[str, Any]:

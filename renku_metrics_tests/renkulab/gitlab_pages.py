@@ -54,10 +54,12 @@ def offset_page(
     *,
     counted: bool = True,
     limited: str = "",
+    second_page_announced: bool = False,
 ) -> Response:
     """One page of the rows. ``limited`` names the type that GitLab does not page beyond 50 000 rows.
 
-    A list that is not ``counted`` announces a next page whenever this one is full.
+    A list that is not ``counted`` announces a next page whenever this one is full. ``second_page_announced``: the
+    first page does so however short it is (GitalyKeysetPager#paginate_first_page_via_gitaly).
     """
     page, length = whole_number(request, "page", 1), page_length(request)
     if limited and page * length > OFFSET_LIMIT:
@@ -69,6 +71,7 @@ def offset_page(
     shown = rows[(page - 1) * length : page * length]
     pages = max(1, -(-len(rows) // length))
     more = page < pages if counted else len(shown) == length
+    more = more or (second_page_announced and page == 1)
 
     def link(number: int, relation: str) -> str:
         return _link(request, address, {"page": str(number), "per_page": str(length)}, relation)
@@ -100,6 +103,21 @@ def keyset_page_by_id(
         return json_response(shown)
     bound = {"id_after" if ascending else "id_before": str(shown[-1]["id"])}
     return json_response(shown, 200, {"Link": _link(request, address, bound, "next")})
+
+
+def keyset_page_by_name(
+    request: Request, address: str, names: Sequence[str], render: Callable[[str], dict[str, Any]]
+) -> Response:
+    """Branches: a full page announces a next one, which may be empty and fails when the branch it follows is gone."""
+    length, token, start = page_length(request), request.first("page_token"), 0
+    if token is not None:
+        if token not in names:
+            # Gitaly: could not find page token.
+            raise refuse(500, message="500 Internal Server Error")
+        start = names.index(token) + 1
+    shown = names[start : start + length]
+    following = {"Link": _link(request, address, {"page_token": shown[-1]}, "next")} if len(shown) == length else {}
+    return json_response([render(name) for name in shown], 200, following)
 
 
 def keyset_page_by_cursor(

@@ -111,9 +111,9 @@ class WebServer:
             self.requests.append(SeenRequest(request.method, request.path, request.query, token, status))
             return outcome
 
-    def wait(self, seconds: float) -> None:
-        """Waits, but not longer than the server lives."""
-        self._stopped.wait(seconds)
+    def wait(self, seconds: float) -> bool:
+        """Waits, but not longer than the server lives; returns whether it was stopped."""
+        return self._stopped.wait(seconds)
 
 
 class _Server(ThreadingHTTPServer):
@@ -163,6 +163,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(broken.answer)))
             self.end_headers()
             self.wfile.write(broken.answer[: len(broken.answer) // 2])
+        elif broken.kind == "drip":
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", JSON)
+            self.send_header("Content-Length", str(10**9))
+            self.end_headers()
+            while not self.web.wait(broken.seconds):
+                self.wfile.write(b" ")
+                self.wfile.flush()
         else:
             self.web.wait(broken.seconds)
 

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -20,6 +21,13 @@ NOT_ASKED_FOR = f"real servers are tested with {ASKED_FOR}=1 alone, which fetche
 def asked_for() -> bool:
     """Whether this run of the tests is to have real servers."""
     return os.environ.get(ASKED_FOR) == "1"
+
+
+def cannot_have(reason: str) -> NoReturn:
+    """Skips what needs a server that this machine cannot have; where real servers are asked for, that is a failure."""
+    if asked_for():
+        pytest.fail(f"{ASKED_FOR}=1, but this machine cannot have {reason}", pytrace=False)
+    pytest.skip(f"this machine cannot have {reason}")
 
 
 def cache() -> Path:
@@ -34,7 +42,7 @@ class NotToBeHadError(Exception):
 def fetched(name: str, fetch: Callable[[Path], None]) -> Path:
     """The machine's folder of this name, filled by ``fetch`` if it is not there yet.
 
-    Skips the test when this machine cannot have it.
+    Ends the test by ``cannot_have`` where that does not succeed.
     """
     folder = cache() / name
     with alone(folder):
@@ -45,7 +53,7 @@ def fetched(name: str, fetch: Callable[[Path], None]) -> Path:
             try:
                 fetch(folder)
             except NotToBeHadError as error:
-                pytest.skip(f"this machine cannot have {name}: {error}")
+                cannot_have(f"{name}: {error}")
             complete.touch()
     return folder
 

@@ -5,7 +5,6 @@ It checks signatures, keeps objects on disk and holds lists of its own, but does
 
 from __future__ import annotations
 
-import configparser
 import getpass
 import hashlib
 import sys
@@ -14,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from renku_metrics_tests.servers.configuration import write_configuration
 from renku_metrics_tests.servers.fetched import fetched, run
 from renku_metrics_tests.servers.processes import free_ports, running, wait_for
 
@@ -78,7 +78,9 @@ def _install(folder: Path) -> None:
 def _configure(folder: Path, ports: Mapping[str, int], access_key: str, secret_key: str, page_length: int) -> None:
     # Swift mixes these into its hashes of names.
     hashes = {"swift_hash_path_prefix": "tests", "swift_hash_path_suffix": "tests"}
-    _write(folder / "swift.conf", {"swift-hash": hashes, "storage-policy:0": {"name": "gold", "default": "yes"}})
+    write_configuration(
+        folder / "swift.conf", {"swift-hash": hashes, "storage-policy:0": {"name": "gold", "default": "yes"}}
+    )
     account, user = access_key.split(":")
     tests = {
         "s3api": {"max_bucket_listing": str(page_length)},
@@ -109,14 +111,4 @@ def _configure(folder: Path, ports: Mapping[str, int], access_key: str, secret_k
         }
         for step, options in filters.items():
             sections[f"filter:{step}"] = {"use": f"egg:swift#{step}", **options, **tests.get(step, {})}
-        _write(folder / f"{name}-server.conf", sections)
-
-
-def _write(path: Path, sections: Mapping[str, Mapping[str, str]]) -> None:
-    configuration = configparser.RawConfigParser()
-    # Names of users are options, and keep their capitals.
-    configuration.optionxform = str  # type: ignore[assignment,method-assign]
-    for name, options in sections.items():
-        configuration[name] = options
-    with path.open("w") as file:
-        configuration.write(file)
+        write_configuration(folder / f"{name}-server.conf", sections)

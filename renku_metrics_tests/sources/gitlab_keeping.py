@@ -11,8 +11,9 @@ from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.gitlab_client import GitLabClient
 from renku_metrics.sources.gitlab_history import History, HistoryBatch, Summary
 from renku_metrics.sources.gitlab_state import GitLabState
+from renku_metrics.sources.gitlab_users import pull_users
 from renku_metrics.sources.http import Patience
-from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_GITLAB_PROJECTS, RAW_GITLAB_PUSHES
+from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_GITLAB_PROJECTS, RAW_GITLAB_PUSHES, RAW_GITLAB_USERS
 from renku_metrics_tests.renkulab.git import Commit, Identity, Repository
 from renku_metrics_tests.renkulab.gitlab import Project, User
 from renku_metrics_tests.renkulab.server import RenkuLab
@@ -21,7 +22,8 @@ NOW = dt.datetime(2026, 11, 16, 12, tzinfo=dt.UTC)
 MINUTE, HOUR, DAY = dt.timedelta(minutes=1), dt.timedelta(hours=1), dt.timedelta(days=1)
 START = dt.date(2020, 1, 1)
 VARIABLE = "LAB_GITLAB_TOKEN"
-BOOK = AddressBook(b"key of the tests", ["lab.example"])
+KEY = b"key of the tests"
+BOOK = AddressBook(KEY, ["lab.example"])
 IMPATIENT = Patience(sleep=lambda seconds: None)
 ADA = Identity("Ada", "ada@university.example")
 BOB = Identity("Bob", "bob@university.example")
@@ -37,12 +39,20 @@ def client_of(lab: RenkuLab) -> GitLabClient:
     return GitLabClient(deployment_of(lab), IMPATIENT)
 
 
+def users_of(lab: RenkuLab, stored: pd.DataFrame | None = None) -> pd.DataFrame:
+    """What one whole pull of users brings, if so much is stored already."""
+    known = RAW_GITLAB_USERS.frame() if stored is None else stored
+    batches = pull_users(client_of(lab), deployment_of(lab), BOOK, known, lab.clock.now())
+    return RAW_GITLAB_USERS.conform(pd.concat([batch.rows for batch in batches], ignore_index=True))
+
+
 class Keeping:
     """Keeps what pulls of one lab bring, the way the store does."""
 
-    def __init__(self, lab: RenkuLab, start: dt.date = START) -> None:
+    def __init__(self, lab: RenkuLab, start: dt.date = START, patience: Patience = IMPATIENT) -> None:
         self.lab = lab
         self.start = start
+        self.patience = patience
         self.state: bytes | None = None
         self.commits = RAW_GITLAB_COMMITS.frame()
         self.pushes = RAW_GITLAB_PUSHES.frame()
@@ -52,7 +62,7 @@ class Keeping:
         """A pull at the lab's time that has not begun."""
         deployment = deployment_of(self.lab, self.start)
         return History(
-            GitLabClient(deployment, IMPATIENT),
+            GitLabClient(deployment, self.patience),
             deployment,
             BOOK,
             GitLabState.from_json(self.state),

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError, StoreError
-from renku_metrics.object_storage import DirectoryStorage, ObjectInfo, open_storage
+from renku_metrics.object_storage import DirectoryStorage, ObjectInfo, ObjectStorage, open_storage
 from renku_metrics.periods import Span
 from renku_metrics.sources import amalthea
 from renku_metrics.sources.amalthea import FilesRead, SessionsBatch, pull_sessions
@@ -62,7 +62,7 @@ class Bucket:
     def delete(self, key: str) -> None:
         raise AssertionError("a source deletes nothing")
 
-    def alone(self, name: str) -> AbstractContextManager[None]:
+    def alone(self, name: str) -> AbstractContextManager[ObjectStorage]:
         raise AssertionError("a source locks nothing")
 
 
@@ -272,8 +272,10 @@ def test_files_are_found_below_prefixes_and_others_are_left_alone() -> None:
     assert set(state.files) == set(bucket.reads) == set(keys)
 
 
-def test_a_file_whose_name_holds_no_time_is_noted() -> None:
-    _, state, [batch] = pull(Bucket({name("latest"): log(line("2026-11-02T10:00:00Z"))}))
+# The second is in the year before the first one of the calendar.
+@pytest.mark.parametrize("start", ["latest", "00010101_000000+2359"])
+def test_a_file_whose_name_holds_no_time_is_noted(start: str) -> None:
+    _, state, [batch] = pull(Bucket({name(start): log(line("2026-11-02T10:00:00Z"))}))
 
     assert not state.files
     assert batch.notes[0] == ("1 files named amalthea_audit_log_….txt were left out: their names hold no time")
@@ -406,6 +408,19 @@ def test_sessions_of_a_simulated_operator_are_all_found(tmp_path: Path) -> None:
     assert list(hibernated["event_day"]) == ["2026-11-02", "2026-11-03"]
     # The last file began with the restart of 5 November that its first record caused; it covers nothing yet.
     assert state.spans() == [Span(utc("2026-11-02"), utc("2026-11-05T12:01:00"))]
+
+
+def test_lines_that_stand_twice_are_counted_once_each() -> None:
+    first = line("2026-11-02T09:12:45+00:00")
+    later = line("2026-11-03T09:12:45+00:00", status="running", old_status="starting")
+    files = {
+        name("20261102_000000+0000"): log(first, first, line("2026-11-02T09:12:46+00:00", status="running")),
+        # The second begins with what the first one ended with; the day of creation has a row of it as well.
+        name("20261103_000000+0000"): log(first, later, later),
+    }
+    rows, _, [batch] = pull(Bucket(files))
+    assert (batch.lines, batch.duplicate_lines) == (6, 3)
+    assert len(rows) == 4
 
 
 def test_files_in_a_bucket_without_prefix_are_read(bucket: str) -> None:

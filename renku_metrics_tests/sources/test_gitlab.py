@@ -10,7 +10,8 @@ import orjson
 import pandas as pd
 import pytest
 
-from renku_metrics.sources.gitlab import is_bot, keycloak_id, pull_projects, pull_users
+from renku_metrics.sources.gitlab import pull_projects
+from renku_metrics.sources.gitlab_users import is_bot, keycloak_id
 from renku_metrics.tables import RAW_GITLAB_PROJECTS, RAW_GITLAB_USERS
 from renku_metrics_tests.renkulab.faults import Instead
 from renku_metrics_tests.renkulab.gitlab import User
@@ -23,6 +24,7 @@ from renku_metrics_tests.sources.gitlab_keeping import (
     client_of,
     deployment_of,
     make_project,
+    users_of,
 )
 
 KEYCLOAK_ID = "5f3c1f0e-0c5d-4b3e-9a52-1d6f6f9f0a11"
@@ -33,11 +35,6 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
     with RenkuLab("lab", tmp_path / "audit", now=NOW) as lab:
         monkeypatch.setenv(VARIABLE, lab.gitlab_token)
         yield lab
-
-
-def users_of(lab: RenkuLab, stored: pd.DataFrame | None = None) -> pd.DataFrame:
-    known = RAW_GITLAB_USERS.frame() if stored is None else stored
-    return pull_users(client_of(lab), deployment_of(lab), BOOK, known, lab.clock.now())
 
 
 def row_of(users: pd.DataFrame, user: User) -> pd.Series:

@@ -8,23 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pandas as pd
 import pytest
 
 from renku_metrics.errors import SourceError
-from renku_metrics.sources.gitlab import check_administrator, pull_projects, pull_users
+from renku_metrics.sources.gitlab import check_administrator, pull_projects
 from renku_metrics.sources.gitlab_client import GitLabClient, RefusedError
 from renku_metrics.sources.http import NoAnswerError
-from renku_metrics.tables import RAW_GITLAB_USERS
 from renku_metrics_tests.renkulab.faults import Instead, json_object, unauthorized
 from renku_metrics_tests.renkulab.server import RenkuLab
 from renku_metrics_tests.sources.gitlab_keeping import (
-    BOOK,
     NOW,
     VARIABLE,
     client_of,
     deployment_of,
     make_project,
+    users_of,
 )
 
 
@@ -33,11 +31,6 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
     with RenkuLab("lab", tmp_path / "audit", now=NOW) as lab:
         monkeypatch.setenv(VARIABLE, lab.gitlab_token)
         yield lab
-
-
-def users_of(lab: RenkuLab, stored: pd.DataFrame | None = None) -> pd.DataFrame:
-    known = RAW_GITLAB_USERS.frame() if stored is None else stored
-    return pull_users(client_of(lab), deployment_of(lab), BOOK, known, lab.clock.now())
 
 
 def json_answer(content: Any, status: int = 200) -> Instead:
@@ -54,7 +47,7 @@ def test_a_token_that_is_no_administrators_is_named(lab: RenkuLab, monkeypatch: 
         users_of(lab)
     assert str(users.value) == (
         "lab: gitlab: the token in LAB_GITLAB_TOKEN sees no addresses of users; "
-        "it must be an administrator's, with scope read_api (and admin_mode where the server asks for it)"
+        "set an administrator's, with scope read_api (and admin_mode where the server asks for it)"
     )
     with pytest.raises(SourceError, match=r"^lab: gitlab: the token in LAB_GITLAB_TOKEN does not see every project"):
         check_administrator(client_of(lab))
@@ -73,7 +66,7 @@ def test_a_refused_token_is_named_and_never_shown(lab: RenkuLab) -> None:
     token = lab.gitlab.tokens[lab.gitlab_token]
     refusal = (
         r"^lab: gitlab: the token in LAB_GITLAB_TOKEN was refused \(status {}\); "
-        r"it must be an administrator's, valid, with scope read_api$"
+        r"set an administrator's that is valid, with scope read_api$"
     )
     token.scopes = ("read_user",)
     with pytest.raises(SourceError, match=refusal.format(403)):
@@ -100,7 +93,9 @@ def test_a_token_that_no_request_can_carry_is_never_shown(
     monkeypatch.setattr("renku_metrics.deployments.Secret.reveal", lambda self: token)
     with pytest.raises(SourceError) as caught:
         client_of(lab)
-    assert str(caught.value) == "lab: gitlab: the token in LAB_GITLAB_TOKEN holds characters of no token"
+    assert str(caught.value) == (
+        "lab: gitlab: the token in LAB_GITLAB_TOKEN holds characters of no token; set the token alone, unquoted"
+    )
 
 
 # Answers that are none
@@ -114,7 +109,9 @@ def test_a_refusal_of_a_list_is_told_by_its_status(lab: RenkuLab) -> None:
 
 def test_an_object_is_no_list(lab: RenkuLab) -> None:
     lab.faults.add("projects$", json_object())
-    with pytest.raises(NoAnswerError, match=r"^lab: gitlab: /api/v4/projects gave something else than a list$"):
+    with pytest.raises(
+        NoAnswerError, match=r"^lab: gitlab: /api/v4/projects gave something else than a list; correct the url$"
+    ):
         pull_projects(client_of(lab), deployment_of(lab), NOW)
 
 
@@ -125,6 +122,28 @@ def test_a_page_that_leads_to_itself_ends_the_list(lab: RenkuLab) -> None:
     lab.faults.add("projects$", page, times=None)
     with pytest.raises(NoAnswerError, match="gave a page again"):
         list(client_of(lab).pages("/projects", {}))
+
+
+def test_projects_that_lead_to_no_next_page_are_not_the_last(lab: RenkuLab) -> None:
+    for number in range(3):
+        make_project(lab, path=f"p{number}")
+    page = json_answer([{"id": 1, "created_at": "2026-01-01T00:00:00.000Z"}])
+    lab.faults.add("projects$", page)
+    with pytest.raises(NoAnswerError, match=r"^lab: gitlab: /api/v4/projects ended without the link to a next page"):
+        pull_projects(client_of(lab), deployment_of(lab), NOW)
+
+
+def test_projects_by_number_end_with_the_last_page(lab: RenkuLab) -> None:
+    headers = {"Content-Type": "application/json", "X-Page": "1", "X-Next-Page": ""}
+    lab.faults.add("projects$", Instead(200, b'[{"id": 1, "created_at": null}]', headers))
+    assert list(pull_projects(client_of(lab), deployment_of(lab), NOW)["project_id"]) == [1]
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_rights_that_cannot_be_asked_for_are_none(lab: RenkuLab, status: int) -> None:
+    lab.faults.add("user$", json_answer({"message": "no"}, status))
+    with pytest.raises(SourceError, match=rf"the token in LAB_GITLAB_TOKEN was refused \(status {status}\); set an"):
+        check_administrator(client_of(lab))
 
 
 def test_the_next_page_is_also_known_by_its_number(lab: RenkuLab) -> None:

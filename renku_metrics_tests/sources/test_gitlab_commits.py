@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from renku_metrics.sources.gitlab_commits import READER_VERSION
 from renku_metrics.tables import RAW_GITLAB_COMMITS
 from renku_metrics_tests.renkulab.git import Identity
 from renku_metrics_tests.renkulab.server import RenkuLab
@@ -72,6 +73,7 @@ def test_a_commit_becomes_a_row_with_nothing_personal_in_clear(lab: RenkuLab, ke
                     "renku_options": ["--title"],
                     "renku_committer": True,
                     "autosave": False,
+                    "read_by": READER_VERSION,
                     "pulled_at": NOW,
                 }
             ]

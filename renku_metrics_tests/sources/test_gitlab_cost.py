@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from renku_metrics.sources.gitlab import pull_projects, pull_users
-from renku_metrics.sources.gitlab_cost import Cost, cost_of_pull
+from renku_metrics.sources.gitlab import pull_projects
+from renku_metrics.sources.gitlab_cost import GitLabCost, cost_of_pull
 from renku_metrics.sources.gitlab_state import GitLabState
+from renku_metrics.sources.gitlab_users import pull_users
 from renku_metrics.tables import RAW_GITLAB_USERS
 from renku_metrics_tests.renkulab import gitlab_entities as entities
 from renku_metrics_tests.renkulab.faults import server_error
@@ -36,7 +37,7 @@ class Costs:
         self.harvest = harvest
         self.users = RAW_GITLAB_USERS.frame()
 
-    def told(self) -> Cost:
+    def told(self) -> GitLabCost:
         harvest = self.harvest
         state, now = GitLabState.from_json(harvest.state), harvest.lab.clock.now()
         return cost_of_pull(harvest.client(), harvest.deployment, state, self.users, now)
@@ -45,7 +46,8 @@ class Costs:
         harvest, client = self.harvest, self.harvest.client()
         now = harvest.lab.clock.now()
         pull_projects(client, harvest.deployment, now)
-        self.users = pull_users(client, harvest.deployment, harvest.book, self.users, now)
+        for batch in pull_users(client, harvest.deployment, harvest.book, self.users, now):
+            self.users = RAW_GITLAB_USERS.merge(self.users, batch.rows)
         harvest.pull(with_pushes=True)
         return client.connection.requests_made + len(harvest.lab.requests)
 

@@ -146,7 +146,8 @@ def test_a_token_that_loses_its_rights_leaves_no_gap(world: World, harvest: Harv
     world.commit(project)
     world.lab.administrator.is_admin = False
     # Nothing is listed, so nothing seems to be new.
-    harvest.pull()
+    with pytest.raises(SourceError, match="LAB_GITLAB_TOKEN does not see every project"):
+        harvest.pull()
     world.lab.clock.advance(5 * DAY)
     world.lab.administrator.is_admin = True
     assert harvest.pull().complete

@@ -13,13 +13,10 @@ from renku_metrics.sources import gitlab_client
 from renku_metrics_tests.renkulab.faults import (
     Fault,
     Instead,
-    body_cut_off,
-    connection_reset,
     html_page,
     json_object,
     redirect,
     server_error,
-    too_many_requests,
     unauthorized,
 )
 from renku_metrics_tests.renkulab.gitlab import Project
@@ -45,18 +42,6 @@ def refused(status: int) -> Instead:
     return Instead(status, b'{"message":"no"}', {"Content-Type": "application/json"})
 
 
-PASSING: list[Fault] = [
-    too_many_requests(),
-    too_many_requests(2),
-    too_many_requests("Mon, 16 Nov 2026 12:00:00 GMT"),
-    server_error(500),
-    server_error(502),
-    server_error(503, retry_after=1),
-    server_error(504),
-    connection_reset(),
-    body_cut_off(),
-    html_page(),
-]
 LASTING: list[Fault] = [refused(400), refused(403), refused(404), unauthorized(), json_object()]
 
 
@@ -94,18 +79,6 @@ def pull(keeping: Keeping) -> bool:
 def requests_of_a_clean_pull(lab: RenkuLab) -> int:
     assert pull(Keeping(lab))
     return len(lab.requests)
-
-
-@pytest.mark.parametrize("fault", PASSING)
-def test_what_passes_leaves_no_trace(lab: RenkuLab, projects: list[Project], fault: Fault) -> None:
-    # Every sixth request meets this fault; the others meet the next ones.
-    for place in range(1 + PASSING.index(fault) % 6, requests_of_a_clean_pull(lab) + 1, 6):
-        keeping = Keeping(lab)
-        lab.faults.clear()
-        lab.faults.add("", fault, at=place, times=2)
-        assert pull(keeping)
-        assert is_whole(keeping, projects)
-        assert len(keeping.pushes) == 6
 
 
 @pytest.mark.parametrize("fault", LASTING)

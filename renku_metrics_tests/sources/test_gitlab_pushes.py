@@ -35,6 +35,7 @@ def history(**parents: str) -> dict[str, Commit]:
             Address(f"hash of {name[0]}", "personal"),
             RenkuMessage(),
             renku_committer=False,
+            read_by=1,
         )
         for number, (name, above) in enumerate(parents.items())
     }
@@ -182,6 +183,7 @@ def test_no_push_is_ever_taken_for_anothers(seed: int) -> None:
             Address(commit.author.email, "personal"),
             RenkuMessage(),
             renku_committer=False,
+            read_by=1,
         )
         for commit in repository.log(list(repository.branches.values()))
     }

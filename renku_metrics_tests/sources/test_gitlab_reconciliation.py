@@ -51,8 +51,8 @@ def test_what_was_pushed_since_the_last_pull_is_told_from_what_was_missed(world:
     harvest.pull()
     world.lab.clock.advance(DAY)
     world.commit(active)
-    settled = {project for batch in harvest.history(anew=True).batches() for project in batch.settled}
-    assert settled == {at_rest.id}
+    overdue = {project for batch in harvest.history(anew=True).batches() for project in batch.overdue}
+    assert overdue == {at_rest.id}
 
 
 def test_a_reconciliation_that_fails_for_a_project_forgets_nothing_of_it(world: World, harvest: Harvest) -> None:

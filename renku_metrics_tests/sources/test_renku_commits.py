@@ -16,6 +16,7 @@ from renku_metrics.sources.renku_commits import COMMANDS, HELPERS, RenkuMessage,
 
 HISTORIES = Path(__file__).resolve().parents[3] / "shared" / "data" / "renku_projects"
 NOT_RENKU = RenkuMessage()
+DOMAINS = ["renkulab.io"]
 
 
 def cli(command: str, *options: str) -> RenkuMessage:
@@ -120,30 +121,69 @@ def helper(name: str) -> RenkuMessage:
             "Auto-saving for ada on branch main from commit 995ee16",
             RenkuMessage(autosave=True),
         ),
-        # What people write.
-        ("", NOT_RENKU),
-        ("renku", NOT_RENKU),
-        ("renku run", NOT_RENKU),
-        ("renku foo", NOT_RENKU),
-        ("renku dataset flights is new", NOT_RENKU),
-        ("renku workflow", NOT_RENKU),
-        ("renku: dataset create x", NOT_RENKU),
-        ("renku update: new figures", NOT_RENKU),
-        ("updated renku run of yesterday", NOT_RENKU),
-        ('Revert "renku dataset create x"', NOT_RENKU),
-        ("v1.2: update figures", NOT_RENKU),
-        ("v1.2: dataset create x", NOT_RENKU),
-        ("renkulab.io: update --all", NOT_RENKU),
-        ("renkulab.io: run python a.py", NOT_RENKU),
-        ("service: restarted", NOT_RENKU),
-        ("service: dataset created", NOT_RENKU),
-        ("feat: dataset create form", NOT_RENKU),
-        ("Auto-saving is on", NOT_RENKU),
-        ("first line\n\nrenku run python a.py", NOT_RENKU),
     ],
 )
-def test_message_is_read(message: str, expected: RenkuMessage) -> None:
-    assert read_message(message) == expected
+def test_message_of_renku_is_read(message: str, expected: RenkuMessage) -> None:
+    assert read_message(message, by_renku=True, domains=()) == expected
+    if expected.surface == "cli" or message.startswith("service: "):
+        # As after a rebase, which puts a person in renku's place.
+        assert read_message(message, by_renku=False, domains=DOMAINS) == expected
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "",
+        "renku",
+        "renku run",
+        "renku foo",
+        "renku dataset flights is new",
+        "renku workflow",
+        "renku: dataset create x",
+        "renku update: new figures",
+        "updated renku run of yesterday",
+        'Revert "renku dataset create x"',
+        "v1.2: update figures",
+        "v1.2: dataset create x",
+        "renkulab.io: update --all",
+        "renkulab.io: run python a.py",
+        "service: restarted",
+        "service: dataset created",
+        "feat: dataset create form",
+        "Auto-saving is on",
+        "first line\n\nrenku run python a.py",
+        "flights.py: dataset create helper",
+        "notes.md: dataset create section",
+        "config.yaml: init defaults",
+        "main.rs: dataset add fix",
+        "localhost: dataset create flights",
+    ],
+)
+def test_what_people_write_is_not_renkus(message: str) -> None:
+    assert read_message(message, by_renku=False, domains=DOMAINS) == NOT_RENKU
+
+
+@pytest.mark.parametrize(
+    "message", ["renkulab.io: dataset create x", "renku.example:8443: dataset create x", "localhost: dataset create x"]
+)
+def test_a_message_of_the_ui_is_told_by_renkus_committer_or_a_domain_of_the_deployment(message: str) -> None:
+    domains = ["renkulab.io", "renku.example", "localhost"]
+    assert read_message(message, by_renku=False, domains=domains) == ui("dataset create")
+    assert read_message(message, by_renku=True, domains=()) == ui("dataset create")
+    assert read_message(message, by_renku=False, domains=["limited.renku.ch"]) == NOT_RENKU
+
+
+@pytest.mark.parametrize(
+    ("message", "command"),
+    [
+        ("renku update to version 0.16", "update"),
+        ("renku run is broken, fix Dockerfile", "run"),
+        ("renku dataset create tutorial", "dataset create"),
+    ],
+)
+def test_a_persons_own_message_that_reads_like_a_command_passes_for_one(message: str, command: str) -> None:
+    # Nothing tells it from a command whose commit lost renku's committer: a known gap.
+    assert read_message(message, by_renku=False, domains=DOMAINS) == cli(command)
 
 
 WORDS = st.sampled_from(
@@ -156,9 +196,12 @@ WORDS = st.sampled_from(
 
 
 @settings(deadline=None)
-@given(st.one_of(st.text(), st.lists(WORDS).map(" ".join), st.lists(WORDS).map(lambda w: "renku " + " ".join(w))))
-def test_nothing_but_words_of_renku_survives(message: str) -> None:
-    read = read_message(message)
+@given(
+    st.one_of(st.text(), st.lists(WORDS).map(" ".join), st.lists(WORDS).map(lambda w: "renku " + " ".join(w))),
+    st.booleans(),
+)
+def test_nothing_but_words_of_renku_survives(message: str, by_renku: bool) -> None:
+    read = read_message(message, by_renku=by_renku, domains=DOMAINS)
 
     assert read.command is None or read.command in COMMANDS
     assert read.helper is None or read.helper in {name for _, name in HELPERS}
@@ -189,6 +232,11 @@ def real_commits() -> Iterator[dict[str, Any]]:
             yield from map(json.loads, lines)
 
 
+def read_real(commit: dict[str, Any]) -> RenkuMessage:
+    by_renku = is_renku_committer(commit["committer_name"], commit["committer_email"])
+    return read_message(commit["message"], by_renku=by_renku, domains=DOMAINS)
+
+
 needs_histories = pytest.mark.skipif(not HISTORIES.is_dir(), reason="the real histories are not on this machine")
 
 
@@ -207,7 +255,7 @@ def test_datasets_and_runs_of_real_histories_are_those_an_independent_search_fin
         for kind, pattern in patterns.items():
             if "/renku-python/tree/v" in commit["committer_email"] and re.match(pattern, line):
                 searched[kind].add(commit["id"])
-        read = read_message(commit["message"])
+        read = read_real(commit)
         if read.command == "dataset create" or (read.command == "dataset add" and "--create" in read.options):
             found["dataset_created"].add(commit["id"])
         elif read.command == "dataset import":
@@ -228,4 +276,4 @@ def test_every_message_of_the_renku_committer_in_real_histories_is_recognised() 
     by_renku = [c for c in real_commits() if is_renku_committer(c["committer_name"], c["committer_email"])]
 
     assert len(by_renku) == 180
-    assert [c["message"] for c in by_renku if read_message(c["message"]).surface is None] == []
+    assert [c["message"] for c in by_renku if read_real(c).surface is None] == []

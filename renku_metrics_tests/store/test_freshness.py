@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from renku_metrics.store.freshness import Built, read, record, record_partitions, sources_of_days, stale, stale_periods
+from renku_metrics.store.freshness import (
+    RULES,
+    Built,
+    by_other_rules,
+    read,
+    record,
+    record_partitions,
+    sources_of_days,
+    stale,
+    stale_periods,
+)
 from renku_metrics.store.store import Store
 from renku_metrics.tables import EVENTS, USER_DAYS
 from renku_metrics_tests.store.rows import event
@@ -55,6 +65,17 @@ def test_a_period_is_stale_on_the_days_that_it_was_not_counted_with() -> None:
     assert stale_periods(days, counted, WEEK) == {"2026-11-17", "2026-11-18"}
     assert stale_periods(days, {}, WEEK) == {"2026-11-16", "2026-11-17", "2026-11-18"}
     assert stale_periods({}, counted, WEEK) == set()
+
+
+def test_what_other_rules_built_is_told_from_what_these_built() -> None:
+    built = {
+        "2026-11-16": Built("any", {RULES: "1"}),
+        "2026-11-17": Built("any", {RULES: "2"}),
+        # From before rules had a version.
+        "2026-11-18": Built("any"),
+    }
+    assert by_other_rules(built, "2") == {"2026-11-16", "2026-11-18"}
+    assert by_other_rules({}, "2") == set()
 
 
 def test_what_is_recorded_is_read_and_added_to(store: Store) -> None:

@@ -12,11 +12,12 @@ import s3fs
 
 from renku_metrics.environment import PROJECT
 from renku_metrics.store.store import WHOLE, Store
-from renku_metrics.tables import EVENTS, published_table
+from renku_metrics.tables import EVENTS, USER_DAYS, published_table
 from renku_metrics_tests.store.rows import at, event
 
 PAGE = (PROJECT / "docs" / "reading.md").read_text()
 LINES = dict(re.findall(r"## (\w+)\n(?:(?!##).)*?```python\n(.*?)```", PAGE, re.DOTALL))
+BY_GROUP = re.findall(r"## Numbers by group\n(?:(?!##).)*?```python\n(.*?)```", PAGE, re.DOTALL)
 EVENTS_THERE = [
     ("alps", "2026-11-16", "a1"),
     ("lab", "2026-11-15", "l0"),
@@ -97,3 +98,29 @@ def test_the_lines_of_the_page_read_events_and_numbers(address: str, tool: str) 
     [number] = found["weekly"].to_dict(orient="records")
     assert set(number) == set(WEEKLY.schema.names)
     assert (number["period"], number["users"], number["share"], number["complete"]) == ("2026-W47", 1, 0.25, True)
+
+
+def test_the_lines_of_the_page_count_by_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store.at(str(tmp_path / "store"))
+    days = [
+        ("2026-11-15", "session_started", "ada"),
+        ("2026-11-16", "session_started", "ada"),
+        ("2026-11-16", "login", "bob"),
+        ("2026-11-22", "login", "eve"),
+        ("2026-11-22", "session_started", "nobody"),
+    ]
+    rows = [
+        {"deployment": "lab", "event_day": day, "event_type": of, "user_id": user, "user_link": "keycloak_id"}
+        for day, of, user in days
+    ]
+    store.write(USER_DAYS, USER_DAYS.frame(rows), sorted({("lab", day) for day, _, _ in days}))
+    store.write(WEEKLY, WEEKLY.frame([NUMBER | {"complete": False, "missing": "period not over"}]), [WHOLE])
+    (tmp_path / "groups.csv").write_text("user_id,group\nada,epfl\nbob,epfl\neve,ethz\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(BY_GROUP[0].replace("s3://bucket/prefix", "store"), found)
+    counted = found["counted"][["period", "group", "core_action", "users", "active_users", "complete", "missing"]]
+    assert counted.to_numpy().tolist() == [
+        ["2026-W47", "epfl", "starting_a_session", 1, 2, False, "period not over"],
+        ["2026-W47", "ethz", "starting_a_session", 0, 1, False, "period not over"],
+    ]

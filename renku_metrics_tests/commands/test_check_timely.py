@@ -1,0 +1,88 @@
+"""Whether what the schedules are to do has been done: what tells that a daemon died."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from pathlib import Path
+
+import orjson
+import pytest
+
+from renku_metrics.assets.publication import record_published
+from renku_metrics.assets.pulls import coverage_state, source_state
+from renku_metrics.commands import check
+from renku_metrics.metrics import coverage
+from renku_metrics.periods import ONE_DAY, Span
+from renku_metrics.sources.keycloak import LoginsState
+from renku_metrics.store.store import Store
+from renku_metrics_tests.commands.checked import HOUR, NOW, Checked
+from renku_metrics_tests.commands.pulled_store import PulledStore
+from renku_metrics_tests.renkulab.server import RenkuLab
+
+MINUTE = dt.timedelta(minutes=1)
+
+
+@pytest.fixture
+def store(lab: RenkuLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    # The present of these tests is when they were loaded, which may be long ago.
+    monkeypatch.setattr(check, "now", lambda: NOW)
+    return Store.at(str(tmp_path / "store"))
+
+
+def commits_pulled(store: Store, at: dt.datetime) -> None:
+    spans = [Span(NOW - 10 * ONE_DAY, NOW - 8 * ONE_DAY), Span(NOW - 7 * ONE_DAY, at)]
+    store.write_state(coverage_state("lab", "commits"), orjson.dumps(coverage.to_json(spans)))
+
+
+def logins_pulled(store: Store, at: dt.datetime) -> None:
+    state = LoginsState(begun=at, saving=True, first_day=(NOW - 10 * ONE_DAY).date())
+    store.write_state(source_state("lab", "keycloak"), state.to_json())
+
+
+def test_before_the_first_pull_nothing_is_late(store: Store) -> None:
+    checked = Checked()
+    assert checked.exit_code == 0
+    assert checked.lines["last pull of commits"] == ("ok", "none has come to its end yet")
+    assert checked.lines["last pull of logins"] == ("ok", "none has come to its end yet")
+    assert checked.lines["published"] == ("ok", "nothing yet")
+
+
+def test_what_is_in_time_is_well(store: Store) -> None:
+    commits_pulled(store, NOW - 54 * HOUR + MINUTE)
+    logins_pulled(store, NOW - 9 * HOUR + MINUTE)
+    record_published(store, NOW - 54 * HOUR + MINUTE)
+    checked = Checked()
+    assert (checked.not_ok(), checked.exit_code) == ({}, 0)
+
+
+def test_a_daemon_that_died_three_days_ago_fails_the_check(store: Store) -> None:
+    commits_pulled(store, NOW - 3 * ONE_DAY)
+    logins_pulled(store, NOW - 3 * ONE_DAY)
+    record_published(store, NOW - 3 * ONE_DAY)
+    checked = Checked()
+    assert checked.exit_code == 1
+    assert checked.not_ok() == {
+        "published": "failed",
+        "last pull of commits": "failed",
+        "last pull of logins": "failed",
+    }
+    assert checked.text("last pull of logins") == (
+        "3 days ago, though every 4 hours one is due: see whether the daemon runs, its schedules are on, and which "
+        "runs failed"
+    )
+
+
+@pytest.mark.parametrize("late", ["last pull of commits", "last pull of logins", "published"])
+def test_each_is_late_by_its_own_schedule(store: Store, late: str) -> None:
+    commits_pulled(store, NOW - 54 * HOUR - (MINUTE if late == "last pull of commits" else -MINUTE))
+    logins_pulled(store, NOW - 9 * HOUR - (MINUTE if late == "last pull of logins" else -MINUTE))
+    record_published(store, NOW - 54 * HOUR - (MINUTE if late == "published" else -MINUTE))
+    assert Checked().not_ok() == {late: "failed"}
+
+
+def test_a_real_pull_is_seen(pulled: PulledStore) -> None:
+    checked = Checked()
+    assert checked.lines["last pull of commits"][0] == "ok"
+    assert re.fullmatch(r"\d+ minutes ago", checked.text("last pull of commits"))
+    assert re.fullmatch(r"\d+ minutes ago", checked.text("last pull of logins"))

@@ -1,0 +1,113 @@
+"""S3 over a bad connection, or from a server that is busy: tried again, and one clear line when that is in vain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from renku_metrics.errors import StoreError
+from renku_metrics.object_storage import ObjectStorage, open_storage, s3
+from renku_metrics_tests.servers.unreliable import Fault, Unreliable, unreliable
+
+CONTENT = bytes(range(256)) * 400
+NO_BODY: list[Fault] = ["busy", "slow down", "unheard", "unanswered"]
+PART_BYTES = 8 * 1024**2
+
+
+@pytest.fixture
+def between(s3_server: str) -> Iterator[Unreliable]:
+    with unreliable(s3_server) as between:
+        yield between
+
+
+@pytest.fixture
+def storage(bucket: str, between: Unreliable, monkeypatch: pytest.MonkeyPatch) -> ObjectStorage:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    return open_storage(f"s3://{bucket}/p", between.address)
+
+
+@pytest.mark.parametrize("fault", [*NO_BODY, "cut off"])
+def test_a_read_is_tried_again(storage: ObjectStorage, between: Unreliable, fault: Fault) -> None:
+    storage.write("x", CONTENT)
+    between.fail("GET", fault, fault)
+
+    assert storage.read("x") == CONTENT
+    assert between.requests == ["PUT", "GET", "GET", "GET"]
+
+
+@pytest.mark.parametrize("fault", NO_BODY)
+def test_a_write_is_tried_again(storage: ObjectStorage, between: Unreliable, fault: Fault) -> None:
+    between.fail("PUT", fault, fault)
+    storage.write("x", CONTENT)
+
+    assert between.requests == ["PUT", "PUT", "PUT"]
+    assert storage.read("x") == CONTENT
+
+
+@pytest.mark.parametrize("fault", NO_BODY)
+def test_a_part_of_a_large_object_is_tried_again(
+    storage: ObjectStorage, between: Unreliable, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "MULTIPART_FROM_BYTES", PART_BYTES)
+    content = b"1" * PART_BYTES + b"2" * 100
+    between.fail("PUT", fault, fault)
+    storage.write("x", content)
+
+    # Begun, the first part at the third try, the second, completed.
+    assert between.requests == ["POST", "PUT", "PUT", "PUT", "PUT", "POST"]
+    assert storage.read("x") == content
+
+
+@pytest.mark.parametrize("fault", [*NO_BODY, "cut off"])
+def test_a_list_is_tried_again(storage: ObjectStorage, between: Unreliable, fault: Fault) -> None:
+    storage.write("x", CONTENT)
+    between.fail("GET", fault, fault)
+
+    assert [info.key for info in storage.list()] == ["x"]
+    assert between.requests == ["PUT", "GET", "GET", "GET"]
+
+
+@pytest.mark.parametrize("fault", NO_BODY)
+def test_a_deletion_is_tried_again(storage: ObjectStorage, between: Unreliable, fault: Fault) -> None:
+    storage.write("x", CONTENT)
+    between.fail("DELETE", fault, fault)
+    storage.delete("x")
+
+    assert between.requests == ["PUT", "DELETE", "DELETE", "DELETE"]
+    assert list(storage.list()) == []
+
+
+@pytest.mark.parametrize("fault", NO_BODY)
+def test_a_name_is_ours_at_the_second_try(storage: ObjectStorage, between: Unreliable, fault: Fault) -> None:
+    # Of a try that was heard the server keeps the lease; the next is refused as if another had it.
+    between.fail("PUT", fault)
+    with storage.alone("locks/x") as held:
+        held.write("x", b"1")
+
+    assert between.requests.count("HEAD") == 1
+    assert [info.key for info in storage.list()] == ["x"]
+
+
+@pytest.mark.parametrize("fault", [*NO_BODY, "cut off"])
+def test_after_six_tries_it_is_one_clear_line(storage: ObjectStorage, between: Unreliable, fault: Fault) -> None:
+    storage.write("x", CONTENT)
+    between.fail("GET", *6 * [fault])
+
+    with pytest.raises(StoreError, match=rf"^{storage.address('x')}: [^\n]*$"):
+        storage.read("x")
+    assert between.requests == ["PUT", *6 * ["GET"]]
+
+
+@pytest.mark.parametrize("fault", NO_BODY)
+def test_an_object_that_could_not_be_written_is_as_it_was(
+    storage: ObjectStorage, between: Unreliable, fault: Fault
+) -> None:
+    storage.write("x", b"old")
+    between.fail("PUT", *6 * [fault])
+
+    with pytest.raises(StoreError, match=rf"^{storage.address('x')}: [^\n]*$"):
+        storage.write("x", b"new")
+    assert between.requests == 7 * ["PUT"]
+    # What was heard was done, though nobody could say so.
+    assert storage.read("x") == (b"new" if fault == "unanswered" else b"old")

@@ -1,0 +1,141 @@
+"""What GitLab and Keycloak of one deployment may be asked together."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from renku_metrics.deployments import Deployment, GitLab, Keycloak
+from renku_metrics.sources import gitlab_client, keycloak_admin
+from renku_metrics.sources.addresses import AddressBook
+from renku_metrics.sources.budget import Share, gitlab_share, keycloak_share, takes_turns
+from renku_metrics.sources.gitlab import pull_projects
+from renku_metrics.sources.gitlab_client import GitLabClient
+from renku_metrics.sources.http import Patience
+from renku_metrics.sources.keycloak import KeycloakSource
+from renku_metrics_tests.renkulab.faults import Fault
+from renku_metrics_tests.renkulab.server import RenkuLab
+from renku_metrics_tests.sources.gitlab_keeping import KEY, NOW, make_project
+
+MINUTE = 60.0
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
+    """One project or person a page: 120 requests for GitLab, 40 for Keycloak."""
+    monkeypatch.setattr(gitlab_client, "PAGE", 1)
+    monkeypatch.setattr(keycloak_admin, "PAGE_LENGTH", 1)
+    with RenkuLab("lab", tmp_path / "audit-log", now=NOW) as running:
+        monkeypatch.setenv("LAB_GITLAB_TOKEN", running.gitlab_token)
+        monkeypatch.setenv("LAB_KEYCLOAK_SECRET", running.keycloak_secret)
+        for number in range(120):
+            make_project(running, path=f"p{number}")
+        for number in range(36):
+            running.keycloak.add_user(f"person-{number}@example.org", NOW)
+        yield running
+
+
+def deployment(*, lab: RenkuLab | None = None, keycloak: bool = True, **gitlab: Any) -> Deployment:
+    gitlab_section = {"url": lab.gitlab_url if lab else "http://127.0.0.1:1", "token": "${LAB_GITLAB_TOKEN}"} | gitlab
+    keycloak_section = {
+        "url": lab.keycloak_url if lab else "http://127.0.0.1:1",
+        "client_id": "renku-metrics",
+        "client_secret": "${LAB_KEYCLOAK_SECRET}",
+    }
+    return Deployment(
+        name="lab",
+        title="Lab",
+        start=dt.date(2026, 1, 1),
+        gitlab=GitLab.model_validate(gitlab_section),
+        keycloak=Keycloak.model_validate(keycloak_section) if keycloak else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "rate", "of_gitlab", "of_keycloak", "turns"),
+    [
+        (1, None, Share(1, None), Share(1, None), True),
+        (1, 30, Share(1, 30), Share(1, 30), True),
+        (2, 30, Share(1, 15), Share(1, 15), False),
+        (4, 100, Share(3, 75), Share(1, 25), False),
+        (4, 30, Share(3, 23), Share(1, 7), False),
+        (8, 2, Share(7, 1), Share(1, 1), False),
+        (8, 1, Share(8, 1), Share(1, 1), True),
+        (8, None, Share(7, None), Share(1, None), False),
+        (8, 1200, Share(7, 1050), Share(1, 150), False),
+    ],
+)
+def test_both_together_have_what_the_deployment_has(
+    concurrency: int, rate: int | None, of_gitlab: Share, of_keycloak: Share, turns: bool
+) -> None:
+    both = deployment(concurrency=concurrency, requests_per_minute=rate)
+    assert (gitlab_share(both), keycloak_share(both), takes_turns(both)) == (of_gitlab, of_keycloak, turns)
+
+
+def test_one_alone_has_all_of_it() -> None:
+    alone = deployment(keycloak=False, concurrency=4, requests_per_minute=100)
+    assert (gitlab_share(alone), takes_turns(alone)) == (Share(4, 100), False)
+    without_gitlab = deployment().model_copy(update={"gitlab": None})
+    assert (keycloak_share(without_gitlab), takes_turns(without_gitlab)) == (Share(1, None), False)
+
+
+class Time:
+    """Goes on only for who waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(sleep=self.sleep, clock=lambda: self.now)
+
+
+def times_of_requests(lab: RenkuLab, of_gitlab: Time, of_keycloak: Time) -> list[float]:
+    """Grows with each request, by the time of who made it."""
+    times: list[float] = []
+    ask = lab.faults.next_for
+
+    def note(method: str, path: str) -> Fault | None:
+        times.append(of_gitlab.now if path.startswith("/gitlab/") else of_keycloak.now)
+        return ask(method, path)
+
+    lab.faults.next_for = note  # type: ignore[method-assign]
+    return times
+
+
+def most_in_a_minute(times: list[float]) -> int:
+    # Sums of thirds of a second are a little too small.
+    return max(sum(begin <= time < begin + MINUTE - 0.001 for time in times) for begin in times)
+
+
+@pytest.mark.parametrize(("concurrency", "rate"), [(2, 60), (3, 61), (4, 30), (8, 45)])
+def test_both_at_once_make_no_more_requests_a_minute_than_the_deployment_may_get(
+    lab: RenkuLab, concurrency: int, rate: int
+) -> None:
+    both = deployment(lab=lab, concurrency=concurrency, requests_per_minute=rate)
+    of_gitlab, of_keycloak = Time(), Time()
+    times = times_of_requests(lab, of_gitlab, of_keycloak)
+    pull_projects(GitLabClient(both, of_gitlab.patience), both, NOW)
+    KeycloakSource(both, AddressBook(KEY, []), of_keycloak.patience).pull_users(NOW)
+
+    assert len(times) >= 120 + 39
+    assert most_in_a_minute(times) == rate
+
+
+def test_pulls_that_take_turns_make_no_more_requests_a_minute_either(lab: RenkuLab) -> None:
+    both = deployment(lab=lab, concurrency=1, requests_per_minute=50)
+    time = Time()
+    times = times_of_requests(lab, time, time)
+    for _ in range(3):
+        KeycloakSource(both, AddressBook(KEY, []), time.patience).pull_users(NOW)
+        pull_projects(GitLabClient(both, time.patience), both, NOW)
+
+    assert len(times) >= 3 * (120 + 39)
+    assert most_in_a_minute(times) == 50
