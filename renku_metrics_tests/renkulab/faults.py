@@ -125,3 +125,20 @@ def unauthorized() -> Instead:
     body = b'{"error":"invalid_token","error_description":"Token was revoked. You have to re-authorize from the user."}'
     headers = {"Content-Type": "application/json", "WWW-Authenticate": 'Bearer realm="Protected by OAuth 2.0"'}
     return Instead(401, body, headers)
+
+
+# Each passes once the request is made again.
+PASSING = {
+    "429": too_many_requests(),
+    "429 with Retry-After": too_many_requests(2),
+    "429 until a date": too_many_requests("Mon, 16 Nov 2026 12:00:00 GMT"),
+    "500": server_error(500),
+    "502": server_error(502),
+    "503": server_error(503, retry_after=1),
+    "504": server_error(504),
+    "reset": connection_reset(),
+    "cut off": body_cut_off(),
+    "no answer": no_answer(),
+    "dripping": dripping_body(),
+    "maintenance page": html_page(),
+}

@@ -16,17 +16,12 @@ from renku_metrics.sources.gitlab_users import UsersBatch, pull_users
 from renku_metrics.sources.http import Patience
 from renku_metrics.tables import RAW_GITLAB_USERS
 from renku_metrics_tests.renkulab.faults import (
+    PASSING,
     Fault,
     Instead,
-    body_cut_off,
-    connection_reset,
-    dripping_body,
-    html_page,
     json_object,
-    no_answer,
     redirect,
     server_error,
-    too_many_requests,
     unauthorized,
 )
 from renku_metrics_tests.renkulab.gitlab import User
@@ -38,20 +33,6 @@ def refused(status: int) -> Instead:
     return Instead(status, b'{"message":"no"}', {"Content-Type": "application/json"})
 
 
-PASSING = {
-    "429": too_many_requests(),
-    "429 with Retry-After": too_many_requests(2),
-    "429 until a date": too_many_requests("Mon, 16 Nov 2026 12:00:00 GMT"),
-    "500": server_error(500),
-    "502": server_error(502),
-    "503": server_error(503, retry_after=1),
-    "504": server_error(504),
-    "reset": connection_reset(),
-    "cut off": body_cut_off(),
-    "no answer": no_answer(),
-    "dripping": dripping_body(),
-    "maintenance page": html_page(),
-}
 LASTING = {
     **{str(status): refused(status) for status in (400, 403)},
     "500 for good": server_error(500),

@@ -12,17 +12,12 @@ from renku_metrics.sources import keycloak, keycloak_admin
 from renku_metrics.sources.http import Patience
 from renku_metrics.sources.keycloak import LoginsState
 from renku_metrics_tests.renkulab.faults import (
+    PASSING,
     Fault,
     Instead,
-    body_cut_off,
-    connection_reset,
-    dripping_body,
-    html_page,
     json_object,
-    no_answer,
     redirect,
     server_error,
-    too_many_requests,
     unauthorized,
 )
 from renku_metrics_tests.renkulab.server import RenkuLab
@@ -30,20 +25,6 @@ from renku_metrics_tests.sources.keycloak_pulls import DAY, MINUTE, NOW, kept_of
 
 # Tenths of a second, for the faults that only time ends.
 HASTY = Patience(timeout=0.2, longest_body=0.2, sleep=lambda seconds: None)
-PASSING = {
-    "429": too_many_requests(),
-    "429 with Retry-After": too_many_requests(1),
-    "429 until a date": too_many_requests("Mon, 16 Nov 2026 12:00:00 GMT"),
-    "500": server_error(500),
-    "502": server_error(502),
-    "503": server_error(503, retry_after=2),
-    "504": server_error(504),
-    "reset": connection_reset(),
-    "cut off": body_cut_off(),
-    "no answer": no_answer(),
-    "dripping": dripping_body(),
-    "maintenance page": html_page(),
-}
 
 
 def refused(status: int) -> Instead:
