@@ -12,7 +12,7 @@ import pandas as pd
 from renku_metrics.assets.unique_keys import events_twice
 from renku_metrics.metrics.checks import CHECKS, Finding, personal_texts, personal_values
 from renku_metrics.store import freshness
-from renku_metrics.store.store import Store
+from renku_metrics.store.store import Store, batches
 from renku_metrics.tables import BY_DEPLOYMENT, EVENTS, RAW_TABLES, USER_DAYS, Table
 
 NOTHING_PERSONAL = "nothing_personal"
@@ -82,8 +82,13 @@ def _personal(store: Store, table: Table, places: Sequence[str]) -> dict[str, in
     def count(some: Sequence[str]) -> int:
         return personal_values(store.read_if_there(table, [tuple(place.split("|")) for place in some]))
 
-    batches = [places[first : first + PARTITIONS_AT_ONCE] for first in range(0, len(places), PARTITIONS_AT_ONCE)]
-    return {place: found for some in batches if count(some) for place in some if (found := count([place]))}
+    return {
+        place: found
+        for some in batches(places, PARTITIONS_AT_ONCE)
+        if count(some)
+        for place in some
+        if (found := count([place]))
+    }
 
 
 def _personal_state(store: Store) -> int:

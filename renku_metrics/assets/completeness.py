@@ -6,12 +6,11 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import orjson
 import pandas as pd
 
 from renku_metrics.assets.locks import SourceName
 from renku_metrics.assets.people import PEOPLE
-from renku_metrics.assets.pulls import coverage_state, read_unreported
+from renku_metrics.assets.pulls import read_covered, read_unreported
 from renku_metrics.assets.unlabelled import read_unlabelled
 from renku_metrics.deployments import Deployment
 from renku_metrics.events.union import RULES_VERSION
@@ -108,7 +107,7 @@ def _seen(store: Store, deployment: Deployment, of: SourceKind) -> list[Span] | 
     source, _ = COMES_FROM[of]
     if getattr(deployment, source) is None:
         return None
-    return coverage.from_json(orjson.loads(store.read_state(coverage_state(deployment.name, of)) or b"[]"))
+    return read_covered(store, deployment.name, of)
 
 
 def _not_counted(kind: PeriodKind, days: Mapping[str, Built], metrics: Iterable[Mapping[str, Built]]) -> set[str]:

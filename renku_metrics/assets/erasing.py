@@ -7,7 +7,7 @@ again later, for whatever reason, is counted without the person.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pandas as pd
@@ -23,7 +23,7 @@ from renku_metrics.events.erasure import Erased, user_ids_of
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.gitlab_state import GitLabState
 from renku_metrics.sources.keycloak_ids import kept_keycloak_id
-from renku_metrics.store.store import Partition, Store, partitions_of
+from renku_metrics.store.store import Partition, Store, batches, partitions_of
 from renku_metrics.tables import (
     EVENTS,
     RAW_AMALTHEA_SESSIONS,
@@ -96,11 +96,7 @@ class Erasing:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         store = self._store
-        with ExitStack() as held:
-            storage = store.storage
-            for source in SOURCES:
-                storage = held.enter_context(storage.alone(lock(self._deployment, source)))
-            self._store = Store(storage)
+        with store.alone(*(lock(self._deployment, source) for source in SOURCES)) as self._store:
             try:
                 yield
             finally:
@@ -116,7 +112,7 @@ class Erasing:
         places = self._store.partitions(table, self._deployment)
         rows = mentions = 0
         days: set[str] = set()
-        for some in _batched(places):
+        for some in batches(places, PARTITIONS_AT_ONCE):
             stored = self._store.read_if_there(table, some)
             cleared = clearing.clear(table, stored)
             touched = partitions_of(table, stored[cleared.removed | cleared.stripped])
@@ -176,8 +172,3 @@ def erasing(store: Store, deployment: Deployment, users: Sequence[str], emails: 
 
 def _unpushed(state: GitLabState) -> int:
     return sum(len(project.unpushed) for project in state.projects.values())
-
-
-def _batched(places: Sequence[Partition]) -> Iterator[Sequence[Partition]]:
-    for start in range(0, len(places), PARTITIONS_AT_ONCE):
-        yield places[start : start + PARTITIONS_AT_ONCE]

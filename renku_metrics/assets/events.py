@@ -7,12 +7,13 @@ import dagster as dg
 
 from renku_metrics import partitions
 from renku_metrics.assets.building import store_events, store_user_days
-from renku_metrics.assets.per_deployment import Materialized, each_deployment, materialized
+from renku_metrics.assets.per_deployment import Materialized, Results, each_deployment, materialized
 from renku_metrics.assets.resources import CentralStore
 from renku_metrics.assets.specifications import ONE_RUN, specification
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import NotConservedError
 from renku_metrics.events.union import RULES_VERSION, EventsBuilt
+from renku_metrics.store.store import batches
 from renku_metrics.tables import (
     EVENT_TYPES,
     EVENTS,
@@ -34,7 +35,6 @@ CONSERVED = dg.AssetCheckSpec(
     asset=EVENTS.name,
     description="Rows in = events out + dropped: each raw row is the origin of one event, or dropped for one reason.",
 )
-Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
 
 
 def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -> list[dg.AssetsDefinition]:
@@ -62,7 +62,7 @@ def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -
 
         def work(name: str, days: list[str]) -> Iterator[Materialized]:
             nonlocal rows
-            for some in _batched(days):
+            for some in batches(days, DAYS_AT_ONCE):
                 try:
                     built, written = store_events(store, deployments[name], some)
                 except NotConservedError as error:
@@ -90,7 +90,7 @@ def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -
         store = central_store.open()
 
         def work(name: str, days: list[str]) -> Iterator[Materialized]:
-            for some in _batched(days):
+            for some in batches(days, DAYS_AT_ONCE):
                 found, written = store_user_days(store, deployments[name], some)
                 users = found.groupby("event_day")["user_id"].nunique()
                 facts = {place: {"users": int(users.get(place[1], 0))} for place in written}
@@ -99,11 +99,6 @@ def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -
         yield from each_deployment(context, work)
 
     return [events, user_days_asset]
-
-
-def _batched(days: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(days), DAYS_AT_ONCE):
-        yield days[start : start + DAYS_AT_ONCE]
 
 
 def _facts(of_day: EventsBuilt) -> dict[str, Any]:

@@ -12,10 +12,10 @@ SourceName = Literal["gitlab", "keycloak", "amalthea"]
 
 def lock(deployment: str, source: SourceName) -> str:
     """The name that a pull of the source holds alone."""
-    return f"state/locks/{deployment}-{source}"
+    return f"{deployment}-{source}"
 
 
 def locks_of_pull(deployment: Deployment, source: SourceName) -> list[str]:
     """What a pull of the source holds, in this order: its own name, and that of GitLab and Keycloak's turns."""
-    turns = [f"state/locks/{deployment.name}-turns"] if source != "amalthea" and takes_turns(deployment) else []
+    turns = [f"{deployment.name}-turns"] if source != "amalthea" and takes_turns(deployment) else []
     return [lock(deployment.name, source), *turns]

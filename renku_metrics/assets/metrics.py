@@ -9,7 +9,7 @@ import pandas as pd
 
 from renku_metrics import partitions
 from renku_metrics.assets.building import store_counts
-from renku_metrics.assets.per_deployment import Materialized, each_deployment, materialized
+from renku_metrics.assets.per_deployment import Materialized, Results, each_deployment, materialized
 from renku_metrics.assets.resources import CentralStore
 from renku_metrics.assets.specifications import ONE_RUN, specification
 from renku_metrics.deployments import Deployment
@@ -22,7 +22,6 @@ from renku_metrics.tables import USER_DAYS, PeriodKind, Table
 
 GROUP = "metrics"
 KINDS: tuple[PeriodKind, ...] = ("week", "month")
-Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
 
 
 def metric_assets(

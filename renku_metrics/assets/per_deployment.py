@@ -42,6 +42,10 @@ class Materialized:
 Work = Callable[[str, list[str]], Iterable[Materialized]]
 
 
+# What an asset yields to Dagster.
+Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
+
+
 def materialized(
     store: Store, table: Table, stored: Mapping[Partition, Stored], facts: Mapping[Partition, dict[str, Any]]
 ) -> list[Materialized]:
@@ -63,7 +67,7 @@ def materialized(
 
 def each_deployment(
     context: dg.AssetExecutionContext, work: Work, checked: Callable[[], Iterable[dg.AssetCheckResult]] = tuple
-) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+) -> Results:
     """Does the work of a run for each deployment in it, and then tells what was ``checked`` on the way.
 
     Raises dagster's Failure with one line per deployment that failed, after the work of all is done.

@@ -62,8 +62,7 @@ def published_asset(deployments: Mapping[str, Deployment], core_actions: Sequenc
     )
     def published(central_store: CentralStore) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
         # Of two at once, the one that counted earlier could write later.
-        with central_store.open().storage.alone("state/locks/published") as storage:
-            store = Store(storage)
+        with central_store.open().alone("published") as store:
             at = now()
             numbers = {kind: read_numbers(store, kind, deployments, core_actions, at) for kind in KINDS}
             rows = {kind: known.rows for kind, known in numbers.items()}

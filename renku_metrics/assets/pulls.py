@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -74,11 +75,7 @@ class Pull:
         Once another may have taken over, whatever this pull would store raises StoreError.
         """
         store = self.store
-        with ExitStack() as held:
-            storage = store.storage
-            for name in locks_of_pull(self.deployment, self._source):
-                storage = held.enter_context(storage.alone(name))
-            self.store = Store(storage)
+        with store.alone(*locks_of_pull(self.deployment, self._source)) as self.store:
             self._unreported = read_unreported(self.store, self.deployment.name, self._source)
             try:
                 yield
@@ -114,7 +111,7 @@ class Pull:
     def gitlab_users(self) -> None:
         if self.deployment.gitlab:
             stored = self.store.read_if_there(RAW_GITLAB_USERS, [(self.deployment.name,)])
-            client, book = GitLabClient(self.deployment, say=self.say), self._addresses()
+            client, book = GitLabClient(self.deployment, say=self.say), self._addresses
             unread = 0
 
             def batches() -> Iterator[pd.DataFrame]:
@@ -140,7 +137,7 @@ class Pull:
         if not self.deployment.gitlab:
             return
         state = GitLabState.from_json(self._remembered())
-        client, book = GitLabClient(self.deployment, say=self.say), self._addresses()
+        client, book = GitLabClient(self.deployment, say=self.say), self._addresses
         history = History(
             client, self.deployment, book, state, self.now, with_pushes=with_pushes, anew=anew, say=self.say
         )
@@ -183,13 +180,13 @@ class Pull:
 
     def keycloak_users(self) -> None:
         if self.deployment.keycloak:
-            source = KeycloakSource(self.deployment, self._addresses(), say=self.say)
+            source = KeycloakSource(self.deployment, self._addresses, say=self.say)
             self._merge_users(RAW_KEYCLOAK_USERS, [source.pull_users(self.now)])
 
     def keycloak_logins(self) -> None:
         if self.deployment.keycloak:
             state = LoginsState.from_json(self._remembered())
-            source = KeycloakSource(self.deployment, self._addresses(), say=self.say)
+            source = KeycloakSource(self.deployment, self._addresses, say=self.say)
             for batch in source.pull_logins(state, self.now):
                 self._merge((RAW_KEYCLOAK_LOGINS, batch.rows))
                 if batch.seen:
@@ -247,16 +244,17 @@ class Pull:
         """The rows with Keycloak's ids as they are kept."""
         if "keycloak_id" not in rows or rows.empty:
             return rows
-        book = self._addresses()
+        book = self._addresses
         kept = {told: kept_keycloak_id(book, told) for told in rows["keycloak_id"].dropna().unique()}
         return rows.assign(keycloak_id=rows["keycloak_id"].map(kept).astype(object))
 
+    @cached_property
     def _addresses(self) -> AddressBook:
         return AddressBook(hash_key_of(self.store), noreply_hosts(self.deployment))
 
     def _cover(self, kind: str, seen: list[Span]) -> None:
         name = coverage_state(self.deployment.name, kind)
-        spans = coverage.from_json(orjson.loads(self.store.read_state(name) or b"[]"))
+        spans = read_covered(self.store, self.deployment.name, kind)
         # What was before the start is left out, and would not come again if the start were moved there.
         start = midnight(self.deployment.start)
         for span in seen:
@@ -292,6 +290,11 @@ def _unreported(deployment: str, source: SourceName) -> str:
 def coverage_state(deployment: str, kind: str) -> str:
     """Where the store remembers what was covered of the deployment's logins, commits or sessions."""
     return f"coverage/deployment={deployment}/{kind}.json"
+
+
+def read_covered(store: Store, deployment: str, kind: str) -> list[Span]:
+    """What was covered of the deployment's logins, commits or sessions."""
+    return coverage.from_json(orjson.loads(store.read_state(coverage_state(deployment, kind)) or b"[]"))
 
 
 def noreply_hosts(deployment: Deployment) -> list[str]:

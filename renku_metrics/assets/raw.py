@@ -13,7 +13,7 @@ import dagster as dg
 from renku_metrics import partitions
 from renku_metrics.assets.locks import SourceName
 from renku_metrics.assets.people import PEOPLE
-from renku_metrics.assets.per_deployment import Materialized, each_deployment, materialized
+from renku_metrics.assets.per_deployment import Materialized, Results, each_deployment, materialized
 from renku_metrics.assets.pulls import Place, Pull
 from renku_metrics.assets.resources import CentralStore
 from renku_metrics.assets.specifications import ONE_RUN, specification
@@ -36,7 +36,6 @@ from renku_metrics.tables import (
 GROUP = "raw"
 # The tag of a run that lists every project and branch whole again.
 RECONCILE = "renku_metrics/reconcile"
-Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
 # Pulls one thing into the store.
 Bring = Callable[[Pull], None]
 

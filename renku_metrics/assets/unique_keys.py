@@ -15,7 +15,7 @@ import orjson
 import pandas as pd
 
 from renku_metrics.store import freshness
-from renku_metrics.store.store import Store
+from renku_metrics.store.store import Store, batches
 from renku_metrics.tables import EVENTS
 
 DAYS_AT_ONCE = 60
@@ -33,8 +33,7 @@ def events_twice(store: Store, deployment: str) -> list[str]:
     content = store.read_state(_name(deployment, "keys.npy"))
     known = np.empty(0, KEYS) if content is None else np.load(io.BytesIO(content))
     known = known[~np.isin(known["day"], [_number(day) for day in changed])]
-    batches = [changed[first : first + DAYS_AT_ONCE] for first in range(0, len(changed), DAYS_AT_ONCE)]
-    keys = np.concatenate([known, *(_keys(_read(store, deployment, some)) for some in batches)])
+    keys = np.concatenate([known, *(_keys(_read(store, deployment, some)) for some in batches(changed, DAYS_AT_ONCE))])
 
     suspects = pd.Series(keys["day"])[pd.Series(keys["key"]).duplicated(keep=False).to_numpy()].unique()
     # Two keys may make the same number.

@@ -14,10 +14,10 @@ from renku_metrics.store.store import Store
 def record_unlabelled(store: Store, deployment: str, days: Sequence[str], sessions: pd.DataFrame) -> None:
     """Notes which of the days have sessions of nobody, from all rows of RAW_AMALTHEA_SESSIONS of these days."""
     found = days_without_users(sessions)
-    with store.storage.alone(f"state/locks/{deployment}-unlabelled-sessions") as storage:
+    with store.alone(f"{deployment}-unlabelled-sessions") as held:
         known = read_unlabelled(store, deployment)
         if (now := known - set(days) | found) != known:
-            Store(storage).write_state(_name(deployment), orjson.dumps(sorted(now)))
+            held.write_state(_name(deployment), orjson.dumps(sorted(now)))
 
 
 def read_unlabelled(store: Store, deployment: str) -> set[str]:

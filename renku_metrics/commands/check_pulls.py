@@ -5,13 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
-import orjson
-
 from renku_metrics import environment
-from renku_metrics.assets.pulls import coverage_state, source_state
+from renku_metrics.assets.pulls import read_covered, source_state
 from renku_metrics.commands.findings import Finding, attempt, failed, length, ok
 from renku_metrics.deployments import Deployment
-from renku_metrics.metrics import coverage
 from renku_metrics.sources.keycloak import LoginsState
 from renku_metrics.store.store import Store
 
@@ -30,8 +27,7 @@ def check_pulls(deployment: Deployment, now: dt.datetime) -> Iterator[Finding]:
     store = Store.at(environment.store_address())
 
     def commits() -> Finding:
-        spans = coverage.from_json(orjson.loads(store.read_state(coverage_state(deployment.name, "commits")) or b"[]"))
-        begun = max((span.end for span in spans), default=None)
+        begun = max((span.end for span in read_covered(store, deployment.name, "commits")), default=None)
         return _timely(
             "last pull of commits", begun, "every day", COMMITS_WITHIN, now, f"{SEE}, or left projects unread"
         )

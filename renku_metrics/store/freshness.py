@@ -34,10 +34,10 @@ def record(store: Store, deployment: str, table: str, built: Mapping[str, Built]
     """Notes how these days, weeks or months of the table stand by now."""
     if not built:
         return
-    with store.storage.alone(f"state/locks/{deployment}-{table}-freshness") as storage:
+    with store.alone(f"{deployment}-{table}-freshness") as held:
         known = read(store, deployment, table)
         if any(known.get(time) != state for time, state in built.items()):
-            Store(storage).write_state(_name(deployment, table), orjson.dumps({**known, **built}))
+            held.write_state(_name(deployment, table), orjson.dumps({**known, **built}))
 
 
 def record_partitions(

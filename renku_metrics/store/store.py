@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import unquote
@@ -47,6 +48,18 @@ class Store:
     def at(cls, address: str) -> Store:
         """The store in a directory or at ``s3://bucket/prefix``."""
         return cls(open_storage(address))
+
+    @contextmanager
+    def alone(self, *names: str) -> Iterator[Store]:
+        """Holds the names, in this order, alone among all processes; the block gets the store as their holder uses it.
+
+        That one changes nothing once a name is lost, but raises StoreError.
+        """
+        with ExitStack() as held:
+            storage = self.storage
+            for name in names:
+                storage = held.enter_context(storage.alone(f"state/locks/{name}"))
+            yield Store(storage)
 
     def address(self, table: Table, partition: Partition) -> str:
         return self.storage.address(_key(table, partition))
@@ -93,8 +106,7 @@ class Store:
             return self._merge(table, frame, places)
         merged: dict[Partition, Stored] = {}
         of_row = pd.MultiIndex.from_frame(frame[list(table.partitioned_by)])
-        for first in range(0, len(places), PARTITIONS_AT_ONCE):
-            some = places[first : first + PARTITIONS_AT_ONCE]
+        for some in batches(places, PARTITIONS_AT_ONCE):
             merged |= self._merge(table, frame[of_row.isin(some)], some)
         return merged
 
@@ -217,6 +229,12 @@ def _key(table: Table, partition: Partition) -> str:
         return f"{table.path}.parquet"
     folders = [f"{name}={value}" for name, value in zip(table.partitioned_by, partition, strict=True)]
     return "/".join([table.path, *folders, "data.parquet"])
+
+
+def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """The items, so many at a time: not all of the store's partitions fit into the memory at once."""
+    for first in range(0, len(items), size):
+        yield items[first : first + size]
 
 
 def partitions_of(table: Table, frame: pd.DataFrame) -> set[Partition]:

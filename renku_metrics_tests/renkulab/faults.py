@@ -115,6 +115,11 @@ def redirect(location: str) -> Instead:
     return Instead(302, b"", {"Location": location, "Content-Type": "text/html"})
 
 
+def refused(status: int) -> Instead:
+    """A refusal that only its status tells from another."""
+    return Instead(status, b'{"message":"no"}', {"Content-Type": "application/json"})
+
+
 def json_object() -> Instead:
     """An object where a list belongs."""
     return Instead(200, b'{"message":"something else"}', {"Content-Type": "application/json"})

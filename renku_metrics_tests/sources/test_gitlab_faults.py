@@ -12,10 +12,10 @@ from renku_metrics.errors import SourceError
 from renku_metrics.sources import gitlab_client
 from renku_metrics_tests.renkulab.faults import (
     Fault,
-    Instead,
     html_page,
     json_object,
     redirect,
+    refused,
     server_error,
     unauthorized,
 )
@@ -36,11 +36,6 @@ from renku_metrics_tests.sources.gitlab_keeping import (
     reachable,
     repository_of,
 )
-
-
-def refused(status: int) -> Instead:
-    return Instead(status, b'{"message":"no"}', {"Content-Type": "application/json"})
-
 
 LASTING: list[Fault] = [refused(400), refused(403), refused(404), unauthorized(), json_object()]
 

@@ -18,20 +18,15 @@ from renku_metrics.tables import RAW_GITLAB_USERS
 from renku_metrics_tests.renkulab.faults import (
     PASSING,
     Fault,
-    Instead,
     json_object,
     redirect,
+    refused,
     server_error,
     unauthorized,
 )
 from renku_metrics_tests.renkulab.gitlab import User
 from renku_metrics_tests.renkulab.server import RenkuLab
 from renku_metrics_tests.sources.gitlab_keeping import BOOK, DAY, NOW, VARIABLE, deployment_of
-
-
-def refused(status: int) -> Instead:
-    return Instead(status, b'{"message":"no"}', {"Content-Type": "application/json"})
-
 
 LASTING = {
     **{str(status): refused(status) for status in (400, 403)},
