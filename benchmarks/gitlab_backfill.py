@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.gitlab_pull import AT, deployment
 from benchmarks.gitlab_server import Server
-from renku_metrics.assets.pulls import Pull
+from renku_metrics.pipeline.pulling import Pull
 from renku_metrics.store.store import Store
 
 CHANGED = 500

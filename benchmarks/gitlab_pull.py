@@ -29,12 +29,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.gitlab_server import COMMITS, PROJECTS, Server
-from renku_metrics.assets.pulls import Pull
 from renku_metrics.deployments import Deployment
+from renku_metrics.pipeline.pulling import Pull
 from renku_metrics.sources.addresses import AddressBook
-from renku_metrics.sources.gitlab_client import GitLabClient
-from renku_metrics.sources.gitlab_history import History
-from renku_metrics.sources.gitlab_state import GitLabState
+from renku_metrics.sources.gitlab.client import GitLabClient
+from renku_metrics.sources.gitlab.history import History
+from renku_metrics.sources.gitlab.state import GitLabState
 from renku_metrics.store.store import Store
 
 COLUMNS = ("id", "committed_date", "author_email", "committer_email", "message", "created_at", "title", "web_url")

@@ -10,16 +10,17 @@ import dagster as dg
 # Mappings between the dimensions of partitions and run policies are beta in Dagster 1.13.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-from renku_metrics import automation, environment  # noqa: E402
-from renku_metrics.assets.events import event_assets  # noqa: E402
-from renku_metrics.assets.metrics import metric_assets  # noqa: E402
-from renku_metrics.assets.published import published_asset  # noqa: E402
-from renku_metrics.assets.raw import raw_assets  # noqa: E402
-from renku_metrics.assets.resources import CentralStore  # noqa: E402
+from renku_metrics import environment  # noqa: E402
+from renku_metrics.dagster import automation  # noqa: E402
+from renku_metrics.dagster.events import event_assets  # noqa: E402
+from renku_metrics.dagster.metrics import metric_assets  # noqa: E402
+from renku_metrics.dagster.partitions import Grid  # noqa: E402
+from renku_metrics.dagster.published import published_asset  # noqa: E402
+from renku_metrics.dagster.raw import raw_assets  # noqa: E402
+from renku_metrics.dagster.resources import CentralStore  # noqa: E402
 from renku_metrics.deployments import Deployment, read_deployments  # noqa: E402
 from renku_metrics.metrics.definition import CoreAction  # noqa: E402
 from renku_metrics.metrics.dictionary import CORE_ACTIONS  # noqa: E402
-from renku_metrics.partitions import Grid  # noqa: E402
 
 
 def build_definitions(

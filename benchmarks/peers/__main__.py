@@ -26,7 +26,7 @@ from pathlib import Path
 from benchmarks.gitlab_pull import AT, ideal, product, stored
 from benchmarks.gitlab_server import COMMITS, PROJECTS, Server
 from benchmarks.peers.environment import FOLDER, ready
-from renku_metrics.sources.gitlab_state import GitLabState
+from renku_metrics.sources.gitlab.state import GitLabState
 
 ROOT = Path(__file__).parents[2]
 SECONDS_AT_MOST = 1800

@@ -12,8 +12,8 @@ from renku_metrics.commands.findings import Finding, attempts, failed, ok, warni
 from renku_metrics.deployments import Deployment
 from renku_metrics.object_storage import ObjectStorage, open_storage
 from renku_metrics.periods import ONE_DAY
-from renku_metrics.sources.amalthea import list_files
-from renku_metrics.sources.amalthea_lines import Lines, read_lines
+from renku_metrics.sources.amalthea.audit_log import list_files
+from renku_metrics.sources.amalthea.lines import Lines, read_lines
 from renku_metrics.tables import RAW_AMALTHEA_SESSIONS
 
 # Amalthea begins a file a day as long as anybody uses sessions.

@@ -9,9 +9,9 @@ from functools import cached_property
 from renku_metrics.commands.findings import PATIENCE, Finding, attempts, failed, ok, warning
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
-from renku_metrics.sources.gitlab import ADMINISTRATOR, check_administrator
-from renku_metrics.sources.gitlab_client import GitLabClient, Json, Query, RefusedError
-from renku_metrics.sources.gitlab_users import keycloak_id
+from renku_metrics.sources.gitlab.client import GitLabClient, Json, Query, RefusedError
+from renku_metrics.sources.gitlab.projects import ADMINISTRATOR, check_administrator
+from renku_metrics.sources.gitlab.users import keycloak_id
 from renku_metrics.sources.http import NoAnswerError
 
 SCOPES = frozenset({"api", "read_api"})

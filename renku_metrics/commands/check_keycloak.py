@@ -10,8 +10,8 @@ from typing import Any
 from renku_metrics.commands.findings import PATIENCE, Finding, attempts, failed, length, ok, warning
 from renku_metrics.deployments import Deployment
 from renku_metrics.periods import ONE_DAY
-from renku_metrics.sources.keycloak import saves_logins
-from renku_metrics.sources.keycloak_admin import KeycloakAdmin
+from renku_metrics.sources.keycloak.admin import KeycloakAdmin
+from renku_metrics.sources.keycloak.realm import saves_logins
 
 # Logins are pulled every four hours; one pull may fail.
 SHORTEST_MEMORY = dt.timedelta(hours=8)

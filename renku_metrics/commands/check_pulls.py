@@ -6,10 +6,10 @@ import datetime as dt
 from collections.abc import Iterator
 
 from renku_metrics import environment
-from renku_metrics.assets.pulls import read_covered, source_state
 from renku_metrics.commands.findings import Finding, attempt, failed, length, ok
 from renku_metrics.deployments import Deployment
-from renku_metrics.sources.keycloak import LoginsState
+from renku_metrics.pipeline.pulling import read_covered, source_state
+from renku_metrics.sources.keycloak.realm import LoginsState
 from renku_metrics.store.store import Store
 
 # By the schedules one pull may fail, and the next one wait for its turn.

@@ -7,9 +7,9 @@ import uuid
 from collections.abc import Iterator
 
 from renku_metrics import environment
-from renku_metrics.assets.hash_key import checked_hash_key
-from renku_metrics.assets.publication import last_published
 from renku_metrics.commands.findings import Finding, attempt, failed, length, ok
+from renku_metrics.pipeline.hash_key import checked_hash_key
+from renku_metrics.pipeline.publication import last_published
 from renku_metrics.store.store import Store
 
 # Once a day, whether or not anything was counted; one may fail.

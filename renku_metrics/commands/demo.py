@@ -39,7 +39,7 @@ def run_demo() -> None:
 
     Everything it writes is below ``data/demo/`` of the project. Raises RenkuMetricsError when a run fails.
     """
-    from renku_metrics_tests.renkulab.demo import simulated_deployments
+    from renkulab.demo import simulated_deployments
 
     begun = time.monotonic()
     today = dt.datetime.now(dt.UTC).date()
@@ -73,8 +73,8 @@ def _prepare(folder: Path) -> dict[str, str]:
 
 
 def _materialize_everything() -> None:
+    from renku_metrics.dagster.partitions import everything
     from renku_metrics.definitions import defs
-    from renku_metrics.partitions import everything
 
     assets = [asset for asset in defs.assets or [] if isinstance(asset, dg.AssetsDefinition)]
     with dg.DagsterInstance.get() as instance:

@@ -7,20 +7,20 @@ from collections.abc import Iterator
 import click
 
 from renku_metrics import environment
-from renku_metrics.assets.pulls import source_state
 from renku_metrics.commands.choosing import chosen_files
 from renku_metrics.deployments import Deployment, read_deployment
 from renku_metrics.errors import ConfigurationError
 from renku_metrics.object_storage import open_storage
 from renku_metrics.periods import now
-from renku_metrics.sources.amalthea import FilesRead, count_unread
+from renku_metrics.pipeline.pulling import source_state
+from renku_metrics.sources.amalthea.audit_log import FilesRead, count_unread
 from renku_metrics.sources.cost import Cost
-from renku_metrics.sources.gitlab_client import GitLabClient
-from renku_metrics.sources.gitlab_cost import cost_of_pull as cost_of_gitlab
-from renku_metrics.sources.gitlab_state import GitLabState
+from renku_metrics.sources.gitlab.client import GitLabClient
+from renku_metrics.sources.gitlab.cost import cost_of_pull as cost_of_gitlab
+from renku_metrics.sources.gitlab.state import GitLabState
 from renku_metrics.sources.http import Connection
-from renku_metrics.sources.keycloak_admin import KeycloakAdmin
-from renku_metrics.sources.keycloak_cost import cost_of_pull as cost_of_keycloak
+from renku_metrics.sources.keycloak.admin import KeycloakAdmin
+from renku_metrics.sources.keycloak.cost import cost_of_pull as cost_of_keycloak
 from renku_metrics.sources.progress import duration
 from renku_metrics.store.store import Store
 from renku_metrics.tables import RAW_GITLAB_USERS

@@ -8,7 +8,7 @@ import re
 from click.testing import CliRunner
 
 from renku_metrics.cli import renku_metrics
-from renku_metrics_tests.renkulab.git import Identity
+from renkulab.git import Identity
 
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 HOUR = dt.timedelta(hours=1)

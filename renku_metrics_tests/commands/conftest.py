@@ -12,8 +12,8 @@ from renku_metrics.sources.http import Patience
 from renku_metrics.store.store import Store
 from renku_metrics_tests.commands.checked import ADA, HOUR, NOW
 from renku_metrics_tests.commands.pulled_store import PulledStore, pulled_store
-from renku_metrics_tests.renkulab.git import Repository
-from renku_metrics_tests.renkulab.server import RenkuLab, write_deployment
+from renkulab.git import Repository
+from renkulab.server import RenkuLab, write_deployment
 
 
 @pytest.fixture(scope="module")

@@ -12,17 +12,17 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from renku_metrics.assets.building import read_raw, store_events, store_user_days
-from renku_metrics.assets.locks import SourceName
-from renku_metrics.assets.pulls import Pull
 from renku_metrics.deployments import Deployment, read_deployment
 from renku_metrics.events.union import EventsBuilt, build_events
 from renku_metrics.periods import ONE_DAY, days_between, midnight, now
+from renku_metrics.pipeline.building import read_raw, store_events, store_user_days
+from renku_metrics.pipeline.locks import SourceName
+from renku_metrics.pipeline.pulling import Pull
 from renku_metrics.store.store import Partition, Store
 from renku_metrics.tables import RAW_AMALTHEA_SESSIONS, RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS
-from renku_metrics_tests.renkulab.people import Person
-from renku_metrics_tests.renkulab.population import Population
-from renku_metrics_tests.renkulab.server import RenkuLab, write_deployment
+from renkulab.people import Person
+from renkulab.population import Population
+from renkulab.server import RenkuLab, write_deployment
 
 TODAY = dt.datetime.now(dt.UTC).date()
 START = TODAY - 10 * ONE_DAY

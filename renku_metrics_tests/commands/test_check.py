@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from renku_metrics.cli import renku_metrics
 from renku_metrics.periods import ONE_DAY
 from renku_metrics_tests.commands.checked import ADA, HOUR, NOW, Checked
-from renku_metrics_tests.renkulab import faults
-from renku_metrics_tests.renkulab.server import RenkuLab
+from renkulab import faults
+from renkulab.server import RenkuLab
 
 
 def change(deployments: Path, text: Callable[[dict[str, Any]], None]) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from renku_metrics.object_storage.directory import DirectoryStorage
 from renku_metrics_tests.commands.checked import Checked
-from renku_metrics_tests.renkulab import faults
-from renku_metrics_tests.renkulab.server import RenkuLab
+from renkulab import faults
+from renkulab.server import RenkuLab
 
 JSON = {"Content-Type": "application/json"}
 FORBIDDEN = faults.Instead(403, b"{}", JSON)

@@ -9,16 +9,16 @@ from pathlib import Path
 import orjson
 import pytest
 
-from renku_metrics.assets.publication import record_published
-from renku_metrics.assets.pulls import coverage_state, source_state
 from renku_metrics.commands import check
 from renku_metrics.metrics import coverage
 from renku_metrics.periods import ONE_DAY, Span
-from renku_metrics.sources.keycloak import LoginsState
+from renku_metrics.pipeline.publication import record_published
+from renku_metrics.pipeline.pulling import coverage_state, source_state
+from renku_metrics.sources.keycloak.realm import LoginsState
 from renku_metrics.store.store import Store
 from renku_metrics_tests.commands.checked import HOUR, NOW, Checked
 from renku_metrics_tests.commands.pulled_store import PulledStore
-from renku_metrics_tests.renkulab.server import RenkuLab
+from renkulab.server import RenkuLab
 
 MINUTE = dt.timedelta(minutes=1)
 

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from renku_metrics.assets.erased import erased_days
-from renku_metrics.assets.people import BEFORE
 from renku_metrics.cli import renku_metrics
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage import DirectoryStorage
+from renku_metrics.pipeline.erased import erased_days
+from renku_metrics.pipeline.relinking import BEFORE
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.tables import (
     EVENTS,
@@ -23,8 +23,8 @@ from renku_metrics.tables import (
     USER_DAYS,
 )
 from renku_metrics_tests.commands.pulled_store import DAYS, TODAY, PulledStore
-from renku_metrics_tests.renkulab.git import Identity
-from renku_metrics_tests.renkulab.people import Person
+from renkulab.git import Identity
+from renkulab.people import Person
 
 # Kinds of people, and of whom an operator has to name an address that no account has.
 KINDS = ("plain", "second address", "noreply", "visitor", "unknown address", "same address", "default address")

@@ -14,8 +14,8 @@ from renku_metrics.cli import renku_metrics
 from renku_metrics.periods import ONE_DAY, Period, days_between, midnight
 from renku_metrics.store.store import WHOLE
 from renku_metrics.tables import REVISIONS
-from renku_metrics_tests.assets.pipeline import Pipeline
-from renku_metrics_tests.assets.small_lab import SmallLab, served
+from renku_metrics_tests.pipeline.pipeline import Pipeline
+from renku_metrics_tests.pipeline.small_lab import SmallLab, served
 
 TODAY = dt.datetime.now(dt.UTC).date()
 WEEK = Period.of("week", TODAY - 14 * ONE_DAY)

@@ -18,7 +18,7 @@ from dagster._cli.code_server import start_command
 from dagster._daemon.cli import liveness_check_command, run_command
 from dagster_webserver.cli import dagster_webserver
 
-from renku_metrics.dagster_storage import COMPUTE_LOGS, POSTGRES, POSTGRES_PORT
+from renku_metrics.dagster.instance import COMPUTE_LOGS, POSTGRES, POSTGRES_PORT
 from renku_metrics.environment import PROJECT
 from renku_metrics_tests.servers.docker_compose import docker_compose
 from renku_metrics_tests.servers.fetched import NOT_ASKED_FOR, asked_for

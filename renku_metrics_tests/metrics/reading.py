@@ -11,20 +11,20 @@ from unittest.mock import patch
 import orjson
 import pandas as pd
 
-from renku_metrics.assets.pulls import noreply_hosts
 from renku_metrics.deployments import Deployment, GitLab, Keycloak
 from renku_metrics.events.union import EventsBuilt, RawFrames, build_events
-from renku_metrics.sources import keycloak
+from renku_metrics.pipeline.pulling import noreply_hosts
 from renku_metrics.sources.addresses import AddressBook
-from renku_metrics.sources.amalthea_lines import read_lines
-from renku_metrics.sources.gitlab import project_row
-from renku_metrics.sources.gitlab_client import GitLabClient, Query
-from renku_metrics.sources.gitlab_commits import Commit, commits_frame, read_commit
-from renku_metrics.sources.gitlab_project import Dating
-from renku_metrics.sources.gitlab_pushes import attribute, read_pushes
-from renku_metrics.sources.gitlab_users import pull_users
-from renku_metrics.sources.keycloak import KeycloakSource, LoginsState
-from renku_metrics.sources.keycloak_admin import KeycloakAdmin
+from renku_metrics.sources.amalthea.lines import read_lines
+from renku_metrics.sources.gitlab.client import GitLabClient, Query
+from renku_metrics.sources.gitlab.commits import Commit, commits_frame, read_commit
+from renku_metrics.sources.gitlab.project_reader import Dating
+from renku_metrics.sources.gitlab.projects import project_row
+from renku_metrics.sources.gitlab.pushes import attribute, read_pushes
+from renku_metrics.sources.gitlab.users import pull_users
+from renku_metrics.sources.keycloak import realm as keycloak
+from renku_metrics.sources.keycloak.admin import KeycloakAdmin
+from renku_metrics.sources.keycloak.realm import KeycloakSource, LoginsState
 from renku_metrics.tables import RAW_AMALTHEA_SESSIONS, RAW_GITLAB_PROJECTS, RAW_GITLAB_USERS
 from renku_metrics_tests.metrics.as_sources_tell import Case, Json, push_events
 

@@ -16,7 +16,7 @@ from renku_metrics.metrics.counting import count
 from renku_metrics.metrics.definition import Example, Metric
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.periods import Period
-from renku_metrics.sources.gitlab_commits import READER_VERSION
+from renku_metrics.sources.gitlab.commits import READER_VERSION
 from renku_metrics.tables import SOURCES
 from renku_metrics_tests.metrics.cases import all_cases, name_of
 from renku_metrics_tests.metrics.reading import DEPLOYMENT, read_case

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from renku_metrics_tests.renkulab.amalthea import Amalthea
+from renkulab.amalthea import Amalthea
 
 NOON = dt.datetime(2026, 11, 16, 12, tzinfo=dt.UTC)
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from renku_metrics_tests.renkulab import faults
-from renku_metrics_tests.renkulab.server import RenkuLab
+from renkulab import faults
+from renkulab.server import RenkuLab
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from renku_metrics_tests.renkulab.git import Commit, Identity, Repository
+from renkulab.git import Commit, Identity, Repository
 
 NOON = dt.datetime(2026, 11, 16, 12, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)

@@ -11,9 +11,9 @@ import gitlab as python_gitlab
 import pytest
 import requests
 
-from renku_metrics_tests.renkulab.git import Identity, Repository
-from renku_metrics_tests.renkulab.gitlab import Project, User
-from renku_metrics_tests.renkulab.server import RenkuLab
+from renkulab.git import Identity, Repository
+from renkulab.gitlab import Project, User
+from renkulab.server import RenkuLab
 
 NOON = dt.datetime(2026, 11, 16, 12, tzinfo=dt.UTC)
 MINUTE, HOUR, DAY = dt.timedelta(minutes=1), dt.timedelta(hours=1), dt.timedelta(days=1)

@@ -9,8 +9,8 @@ from typing import Any
 
 import requests
 
-from renku_metrics_tests.renkulab.histories import serve_histories
-from renku_metrics_tests.renkulab.server import RenkuLab
+from renkulab.histories import serve_histories
+from renkulab.server import RenkuLab
 
 NOON = dt.datetime(2021, 9, 6, 12, tzinfo=dt.timezone(dt.timedelta(hours=2)))
 

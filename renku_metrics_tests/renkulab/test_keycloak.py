@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from renku_metrics_tests.renkulab.keycloak import User, Version
-from renku_metrics_tests.renkulab.server import RenkuLab
+from renkulab.keycloak import User, Version
+from renkulab.server import RenkuLab
 
 NOON = dt.datetime(2026, 11, 16, 12, tzinfo=dt.UTC)
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)

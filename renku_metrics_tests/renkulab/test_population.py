@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 from renku_metrics.deployments import read_deployment
-from renku_metrics_tests.renkulab.population import Population
-from renku_metrics_tests.renkulab.server import RenkuLab, write_deployment
-from renku_metrics_tests.renkulab.truth import Count, Ledger
+from renkulab.population import Population
+from renkulab.server import RenkuLab, write_deployment
+from renkulab.truth import Count, Ledger
 
 MONDAY = dt.datetime(2026, 9, 7, tzinfo=dt.UTC)
 WEEK = dt.timedelta(weeks=1)

@@ -17,12 +17,12 @@ from renku_metrics.deployments import Deployment, Keycloak
 from renku_metrics.errors import SourceError
 from renku_metrics.periods import ONE_DAY, Span, now
 from renku_metrics.sources.addresses import AddressBook
-from renku_metrics.sources.keycloak import KeycloakSource, LoginsState
-from renku_metrics.sources.keycloak_admin import KeycloakAdmin
+from renku_metrics.sources.keycloak.admin import KeycloakAdmin
+from renku_metrics.sources.keycloak.realm import KeycloakSource, LoginsState
 from renku_metrics.tables import RAW_KEYCLOAK_LOGINS
 from renku_metrics_tests.servers.fetched import NOT_ASKED_FOR, asked_for
 from renku_metrics_tests.servers.realm import SECRET, Realm
-from renku_metrics_tests.sources.keycloak_pulls import LoginsPull, united
+from renku_metrics_tests.sources.keycloak.keycloak_pulls import LoginsPull, united
 
 if not asked_for():
     pytest.skip(NOT_ASKED_FOR, allow_module_level=True)

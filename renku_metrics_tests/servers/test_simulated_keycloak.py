@@ -12,10 +12,10 @@ import pytest
 import requests
 
 from renku_metrics.periods import now
-from renku_metrics_tests.renkulab.server import RenkuLab
 from renku_metrics_tests.servers.fetched import NOT_ASKED_FOR, asked_for
 from renku_metrics_tests.servers.keycloak import VERSION
 from renku_metrics_tests.servers.realm import SECRET, Realm
+from renkulab.server import RenkuLab
 
 if not asked_for():
     pytest.skip(NOT_ASKED_FOR, allow_module_level=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from renku_metrics_tests.renkulab.server import RenkuLab
-from renku_metrics_tests.sources.harvest import NOON, Harvest, World
+from renku_metrics_tests.sources.gitlab.harvest import NOON, Harvest, World
+from renkulab.server import RenkuLab
 
 
 @pytest.fixture

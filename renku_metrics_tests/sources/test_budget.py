@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 
 from renku_metrics.deployments import Deployment, GitLab, Keycloak
-from renku_metrics.sources import gitlab_client, keycloak_admin
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.budget import Share, gitlab_share, keycloak_share, takes_turns
-from renku_metrics.sources.gitlab import pull_projects
-from renku_metrics.sources.gitlab_client import GitLabClient
+from renku_metrics.sources.gitlab import client as gitlab_client
+from renku_metrics.sources.gitlab.client import GitLabClient
+from renku_metrics.sources.gitlab.projects import pull_projects
 from renku_metrics.sources.http import Patience
-from renku_metrics.sources.keycloak import KeycloakSource
-from renku_metrics_tests.renkulab.faults import Fault
-from renku_metrics_tests.renkulab.server import RenkuLab
-from renku_metrics_tests.sources.gitlab_keeping import KEY, NOW, make_project
+from renku_metrics.sources.keycloak import admin as keycloak_admin
+from renku_metrics.sources.keycloak.realm import KeycloakSource
+from renku_metrics_tests.sources.gitlab.keeping import KEY, NOW, make_project
+from renkulab.faults import Fault
+from renkulab.server import RenkuLab
 
 MINUTE = 60.0
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from renku_metrics.errors import SourceError
 from renku_metrics.sources.http import Connection, NoAnswerError, Patience, asked_wait, content_of
-from renku_metrics_tests.renkulab.faults import (
+from renkulab.faults import (
     Fault,
     Instead,
     body_cut_off,
@@ -28,7 +28,7 @@ from renku_metrics_tests.renkulab.faults import (
     server_error,
     too_many_requests,
 )
-from renku_metrics_tests.renkulab.server import RenkuLab
+from renkulab.server import RenkuLab
 
 NOW = dt.datetime(2026, 11, 16, 12, tzinfo=dt.UTC)
 JSON = {"Content-Type": "application/json"}

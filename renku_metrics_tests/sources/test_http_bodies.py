@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from renku_metrics.sources.http import Connection, NoAnswerError, Patience, content_of
-from renku_metrics_tests.renkulab.faults import dripping_body
-from renku_metrics_tests.renkulab.server import RenkuLab
+from renkulab.faults import dripping_body
+from renkulab.server import RenkuLab
 
 # More than is read at once, and hard to compress.
 CONTENT = json.dumps([f"{number * 7919 % 100_003}" for number in range(100_000)]).encode()

@@ -1,0 +1,80 @@
+"""Where Dagster itself keeps its runs, schedules and logs: decided by the environment, so that one dagster.yaml serves
+a laptop and a server.
+
+dagster.yaml has no conditions and ``{env: X}`` no default, so the choice is made where an instance gets its defaults.
+That, unlike a storage class, knows the throw-away folder of an instance without DAGSTER_HOME.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import yaml
+from dagster._core.instance import InstanceRef
+from dagster._serdes import ConfigurableClassData
+
+from renku_metrics.errors import ConfigurationError
+
+POSTGRES = ("DAGSTER_POSTGRES_HOST", "DAGSTER_POSTGRES_USER", "DAGSTER_POSTGRES_PASSWORD", "DAGSTER_POSTGRES_DB")
+POSTGRES_PORT = "DAGSTER_POSTGRES_PORT"
+COMPUTE_LOGS = "DAGSTER_COMPUTE_LOGS"
+S3_ADDRESS = re.compile(r"s3://(?P<bucket>[^/]+)/(?P<prefix>[^/].*)")
+
+Defaults = Mapping[str, ConfigurableClassData | None]
+
+
+class InstanceByEnvironment(dg.DagsterInstance):
+    """A Dagster instance on SQLite and local files, or on PostgreSQL and S3 where the environment names them."""
+
+    @classmethod
+    def config_schema(cls) -> dict[str, Any]:
+        """No settings of its own in dagster.yaml."""
+        return {}
+
+    @classmethod
+    def config_defaults(cls, base_dir: str) -> Defaults:
+        """What dagster.yaml leaves open. Raises ConfigurationError when the variables make no sense together."""
+        chosen = {"storage": _postgres(os.environ), "compute_logs": _s3_compute_logs(os.environ)}
+        return {**InstanceRef.config_defaults(base_dir), **{key: data for key, data in chosen.items() if data}}
+
+
+def _postgres(environment: Mapping[str, str]) -> ConfigurableClassData | None:
+    named = [name for name in (*POSTGRES, POSTGRES_PORT) if environment.get(name)]
+    if not named:
+        return None
+    if missing := [name for name in POSTGRES if name not in named]:
+        raise ConfigurationError(
+            f"Dagster's PostgreSQL: {', '.join(named)} is set, but not {', '.join(missing)}; "
+            "set all of them for PostgreSQL, or none for SQLite"
+        )
+    connection = {
+        # A bare postgresql:// is psycopg 3 to SQLAlchemy 2.1, which dagster-postgres does not bring.
+        "scheme": "postgresql+psycopg2",
+        # Names, not values: this is passed from process to process.
+        "hostname": {"env": "DAGSTER_POSTGRES_HOST"},
+        "username": {"env": "DAGSTER_POSTGRES_USER"},
+        "password": {"env": "DAGSTER_POSTGRES_PASSWORD"},
+        "db_name": {"env": "DAGSTER_POSTGRES_DB"},
+        **({"port": {"env": POSTGRES_PORT}} if POSTGRES_PORT in named else {}),
+    }
+    return _configured("dagster_postgres", "DagsterPostgresStorage", {"postgres_db": connection})
+
+
+def _s3_compute_logs(environment: Mapping[str, str]) -> ConfigurableClassData | None:
+    address = environment.get(COMPUTE_LOGS)
+    if not address:
+        return None
+    parts = S3_ADDRESS.fullmatch(address)
+    if parts is None:
+        raise ConfigurationError(
+            f"{COMPUTE_LOGS} is {address}; it must be s3://bucket/prefix, or unset for local files"
+        )
+    return _configured("dagster_aws.s3", "S3ComputeLogManager", {**parts.groupdict(), "upload_interval": 30})
+
+
+def _configured(module: str, name: str, config: Mapping[str, Any]) -> ConfigurableClassData:
+    return ConfigurableClassData(module, name, yaml.dump(dict(config)))

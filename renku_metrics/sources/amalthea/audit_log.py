@@ -1,0 +1,239 @@
+"""Session status changes from the audit log that Amalthea writes to an object store.
+
+The log's form and its traps: facts/renku-sources.md, 1.1.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import orjson
+import pandas as pd
+
+from renku_metrics.deployments import Deployment
+from renku_metrics.errors import SourceError, StoreError
+from renku_metrics.object_storage import ObjectStorage
+from renku_metrics.periods import Span
+from renku_metrics.sources.amalthea.lines import Lines, read_lines, utc
+from renku_metrics.tables import RAW_AMALTHEA_SESSIONS
+
+PARALLEL_READS = 8
+FILES_A_BATCH = 200
+LINES_A_BATCH = 100_000
+
+AUDIT_LOG = re.compile(r"(?:.*/)?amalthea_audit_log_(?P<start>.*)\.txt", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class FileRead:
+    """One file of the audit log; ``version`` is empty as long as it was never read."""
+
+    start: dt.datetime
+    version: str = ""
+    lines: int = 0
+    unreadable_lines: int = 0
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.version) and not self.unreadable_lines
+
+
+@dataclass(frozen=True)
+class FilesRead:
+    """The files of the audit log ever seen, by key; those that have left the bucket since are kept.
+
+    ``first_day`` is the earliest day that was kept of them.
+    """
+
+    files: Mapping[str, FileRead] = field(default_factory=dict)
+    first_day: dt.date = dt.date.max
+
+    def spans(self) -> list[Span]:
+        """The time that the files cover, UTC: each from its start to the start of the next one.
+
+        The newest file's own time is not covered yet, and that of a file not wholly readable never is.
+        """
+        complete: dict[dt.datetime, bool] = {}
+        for file in sorted(self.files.values(), key=lambda file: file.start):
+            complete[file.start] = complete.get(file.start, True) and file.complete
+        spans: list[Span] = []
+        for start, end in itertools.pairwise(complete):
+            if complete[start]:
+                joined = spans.pop().start if spans and spans[-1].end == start else start
+                spans.append(Span(joined, end))
+        return spans
+
+    def to_json(self) -> bytes:
+        files = {
+            key: [file.start.isoformat(), file.version, file.lines, file.unreadable_lines]
+            for key, file in sorted(self.files.items())
+        }
+        return orjson.dumps({"first_day": self.first_day, "files": files})
+
+    @classmethod
+    def from_json(cls, content: bytes | None) -> FilesRead:
+        """What ``to_json`` wrote; no file at all for None."""
+        if content is None:
+            return cls()
+        state = orjson.loads(content)
+        files = {
+            key: FileRead(dt.datetime.fromisoformat(start), *rest) for key, (start, *rest) in state["files"].items()
+        }
+        return cls(files, dt.date.fromisoformat(state["first_day"]))
+
+
+@dataclass(frozen=True)
+class SessionsBatch:
+    """Some files' worth of rows; ``state`` may be stored as soon as the rows are.
+
+    ``without_session`` counts lines that name no session, ``without_user`` lines of a session with neither a
+    user's label nor an anonymous visitor, ``duplicate_lines`` those that repeat another one of the batch.
+    """
+
+    rows: pd.DataFrame
+    state: FilesRead
+    files_read: int = 0
+    files_left: int = 0
+    lines: int = 0
+    unreadable_lines: int = 0
+    without_session: int = 0
+    without_user: int = 0
+    duplicate_lines: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def pull_sessions(
+    storage: ObjectStorage, deployment: Deployment, state: FilesRead, pulled_at: dt.datetime
+) -> Iterator[SessionsBatch]:
+    """The status changes in every file that was not read yet, oldest file first, in at least one batch.
+
+    Days before the deployment's start are left out. A file that cannot be read is noted, leaves a hole in the
+    coverage and is tried again by the next pull. Raises SourceError when the audit log cannot be listed, or
+    when no file of it could ever be read.
+    """
+    # A deployment that begins earlier than it did needs days that were left out before.
+    files = dict(state.files) if state.first_day <= deployment.start else {}
+    versions, notes = list_files(storage, deployment)
+    unread = _unread(files, versions)
+    # Known, and a hole in the coverage until they are read.
+    files |= {key: FileRead(versions[key][0]) for key in unread}
+
+    gathered, read, failures = Lines(), 0, list[str]()
+    for done, (key, content) in enumerate(_in_order(lambda key: _read(storage, key), unread), start=1):
+        if isinstance(content, str):
+            failures.append(content)
+        else:
+            lines = read_lines(content, deployment, pulled_at)
+            files[key] = FileRead(*versions[key], lines.lines, lines.unreadable)
+            gathered.add(lines)
+            read += 1
+        if read + len(failures) == FILES_A_BATCH or gathered.lines >= LINES_A_BATCH:
+            yield _batch(deployment, gathered, files, read, len(unread) - done, [*notes, *_explain(failures)])
+            gathered, read, failures, notes = Lines(), 0, [], []
+    if failures and not any(file.version for file in files.values()):
+        raise SourceError(f"{deployment.name}: amalthea: no file of the audit log can be read: {failures[0]}")
+    yield _batch(deployment, gathered, files, read, 0, [*notes, *_explain(failures)])
+
+
+def count_unread(storage: ObjectStorage, deployment: Deployment, state: FilesRead) -> int:
+    """How many files the next pull reads. Raises SourceError when the audit log cannot be listed."""
+    files = state.files if state.first_day <= deployment.start else {}
+    return len(_unread(files, list_files(storage, deployment)[0]))
+
+
+def _unread(files: Mapping[str, FileRead], versions: Mapping[str, tuple[dt.datetime, str]]) -> list[str]:
+    return [key for key, (_, version) in versions.items() if key not in files or files[key].version != version]
+
+
+def list_files(storage: ObjectStorage, deployment: Deployment) -> tuple[dict[str, tuple[dt.datetime, str]], list[str]]:
+    """Start and version of each file by key, oldest first, and notes on what was found instead.
+
+    Raises SourceError when the audit log cannot be listed.
+    """
+    found: dict[str, tuple[dt.datetime, str]] = {}
+    nameless = 0
+    try:
+        for info in storage.list():
+            if match := AUDIT_LOG.fullmatch(info.key):
+                start = _start(match["start"])
+                if start is None:
+                    nameless += 1
+                else:
+                    found[info.key] = (start, info.version)
+    except StoreError as error:
+        raise SourceError(f"{deployment.name}: amalthea: audit_log: {error}") from None
+    notes = []
+    if nameless:
+        notes.append(f"{nameless} files named amalthea_audit_log_….txt were left out: their names hold no time")
+    if not found:
+        notes.append(f"no amalthea_audit_log_….txt was found at {storage.address()}")
+    return dict(sorted(found.items(), key=lambda item: (item[1][0], item[0]))), notes
+
+
+def _start(text: str) -> dt.datetime | None:
+    for form in ("%Y%m%d_%H%M%S%z", "%Y%m%d_%H%M%S"):
+        try:
+            return utc(dt.datetime.strptime(text, form))  # noqa: DTZ007
+        except (ValueError, OverflowError):
+            # The calendar ends before the first day of it in some time zones.
+            continue
+    return None
+
+
+def _read(storage: ObjectStorage, key: str) -> bytes | str:
+    """The file's content, or why it cannot be read."""
+    try:
+        return storage.read(key)
+    except FileNotFoundError:
+        return f"{storage.address(key)}: is gone"
+    except StoreError as error:
+        return str(error)
+
+
+def _in_order(read: Callable[[str], bytes | str], keys: Sequence[str]) -> Iterator[tuple[str, bytes | str]]:
+    """Each key with what was read, in the order of the keys; only a few are ahead of the consumer."""
+    waiting: deque[tuple[str, Future[bytes | str]]] = deque()
+    with ThreadPoolExecutor(PARALLEL_READS) as pool:
+        for key in keys:
+            waiting.append((key, pool.submit(read, key)))
+            if len(waiting) == 2 * PARALLEL_READS:
+                first, content = waiting.popleft()
+                yield first, content.result()
+        while waiting:
+            first, content = waiting.popleft()
+            yield first, content.result()
+
+
+def _explain(failures: Sequence[str]) -> list[str]:
+    return [f"{len(failures)} files could not be read, such as {failures[0]}"] if failures else []
+
+
+def _batch(
+    deployment: Deployment, lines: Lines, files: Mapping[str, FileRead], read: int, left: int, notes: list[str]
+) -> SessionsBatch:
+    rows = RAW_AMALTHEA_SESSIONS.frame(lines.rows)
+    # Duplicate lines unite as duplicate rows of two pulls do.
+    united = RAW_AMALTHEA_SESSIONS.merge(RAW_AMALTHEA_SESSIONS.frame(), rows)
+    return SessionsBatch(
+        rows=united,
+        state=FilesRead(dict(files), deployment.start),
+        files_read=read,
+        files_left=left,
+        lines=lines.lines,
+        unreadable_lines=lines.unreadable,
+        without_session=lines.without_session,
+        without_user=lines.without_user,
+        duplicate_lines=_lines_in(rows) - _lines_in(united),
+        notes=tuple(notes),
+    )
+
+
+def _lines_in(rows: pd.DataFrame) -> int:
+    """How many lines the rows come from; one of another day than its session's makes two rows."""
+    return int((rows["changed_at"].dt.strftime("%Y-%m-%d") == rows["event_day"]).sum())

@@ -1,0 +1,76 @@
+"""Keycloak's ids that are no UUIDs may name people: they are kept as keyed hashes, the same from every source."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from renku_metrics.deployments import read_deployments
+from renku_metrics.periods import ONE_DAY, midnight
+from renku_metrics.pipeline.building import store_events
+from renku_metrics.pipeline.erasing import erasing
+from renku_metrics.pipeline.locks import SourceName
+from renku_metrics.pipeline.pulling import Pull
+from renku_metrics.sources.addresses import AddressBook
+from renku_metrics.sources.keycloak_ids import kept_keycloak_id
+from renku_metrics.store.store import Store
+from renku_metrics.tables import EVENTS, RAW_TABLES
+from renku_metrics_tests.pipeline.mortal_storage import MortalStorage
+from renku_metrics_tests.pipeline.small_lab import SmallLab, served
+
+START = dt.date(2026, 11, 16)
+BOOK = AddressBook(b"a key of tests", [])
+UUID = "0a0a0a0a-1111-4222-8333-444455556666"
+FEDERATED = f"f:{UUID}:ada.lovelace"
+
+
+def test_a_uuid_is_kept_and_anything_else_hashed_once() -> None:
+    assert kept_keycloak_id(BOOK, UUID) == UUID
+    hashed = kept_keycloak_id(BOOK, FEDERATED)
+    assert len(hashed) == 64
+    assert kept_keycloak_id(BOOK, hashed) == hashed
+    # An address as id is not the address as address.
+    assert kept_keycloak_id(BOOK, "ada@uni.example") not in ("ada@uni.example", BOOK.hash("ada@uni.example"))
+
+
+@pytest.mark.parametrize("own_id", [FEDERATED, "ada.lovelace", "ada@uni.example"])
+def test_a_person_whose_keycloak_id_is_a_name_is_one_person_and_not_named(
+    own_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = SmallLab("lab", tmp_path, START - ONE_DAY)
+    users = small.lab.keycloak.users
+    users[own_id] = users.pop(small.login.id)
+    small.login.id = small.ada.keycloak_id = own_id
+    small.log_in(START)
+    small.commit(START)
+    small.start_session(START)
+    small.lab.amalthea.restart(midnight(START + ONE_DAY))
+    small.lab.clock.set(midnight(START + ONE_DAY))
+    store = Store(MortalStorage())
+    with served([small], tmp_path / "deployments", START, monkeypatch):
+        lab = read_deployments(tmp_path / "deployments")["lab"]
+        steps: dict[SourceName, list[str]] = {
+            "gitlab": ["gitlab_projects", "gitlab_users"],
+            "keycloak": ["keycloak_users", "keycloak_logins"],
+            "amalthea": ["amalthea_sessions"],
+        }
+        for source, parts in steps.items():
+            pull = Pull(lab, source, store, midnight(START + ONE_DAY), lambda line: None)
+            with pull.alone():
+                for part in parts:
+                    getattr(pull, part)()
+                if source == "gitlab":
+                    pull.gitlab_history(with_pushes=True)
+        for table in RAW_TABLES:
+            text = store.read_if_there(table, store.partitions(table, "lab")).to_csv()
+            assert own_id not in text, table.name
+            assert "lovelace" not in text, table.name
+        store_events(store, lab, [START.isoformat()])
+        events = store.read(EVENTS, [("lab", START.isoformat())])
+        assert {"login", "commit", "session_started"} <= set(events["event_type"])
+        hashed = kept_keycloak_id(AddressBook(b"a key of tests", []), own_id)
+        assert set(events["user_id"]) == {hashed}
+        # Whoever asks to be erased may be named as Keycloak does.
+        assert hashed in erasing(store, lab, [own_id], []).user_ids

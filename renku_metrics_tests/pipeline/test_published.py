@@ -1,0 +1,271 @@
+"""What is published, what stops it, and what is left when it is killed on its way."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from renku_metrics.dagster.published import read_numbers, write_published
+from renku_metrics.deployments import read_deployments
+from renku_metrics.metrics.definition import CoreAction
+from renku_metrics.metrics.dictionary import CORE_ACTIONS, RUNNING_A_WORKFLOW
+from renku_metrics.store import ledger as freshness
+from renku_metrics.store.store import WHOLE, Store
+from renku_metrics.tables import (
+    COVERAGE,
+    EVENTS,
+    RAW_KEYCLOAK_LOGINS,
+    RAW_KEYCLOAK_USERS,
+    REVISIONS,
+    PeriodKind,
+    published_table,
+)
+from renku_metrics_tests.pipeline.mortal_storage import KilledError, MortalStorage
+from renku_metrics_tests.pipeline.pipeline import Pipeline
+from renku_metrics_tests.pipeline.planted import (
+    MONTHS,
+    SOURCES,
+    START,
+    WEEKS,
+    cover_everything,
+    plant,
+    plant_everything,
+    write_deployment_file,
+)
+
+KINDS: tuple[PeriodKind, ...] = ("week", "month")
+TODAY = dt.datetime.now(dt.UTC)
+HOUR = dt.timedelta(hours=1)
+NOON = dt.datetime(2026, 10, 5, 12, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    write_deployment_file(tmp_path / "deployments")
+    with dg.DagsterInstance.ephemeral() as instance:
+        pipeline = Pipeline(tmp_path / "deployments", str(tmp_path / "store"), instance)
+        plant_everything(pipeline.store)
+        yield pipeline
+
+
+def files(pipeline: Pipeline) -> dict[str, bytes]:
+    folder = Path(pipeline.address) / "published"
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def failed_checks(result: dg.ExecuteInProcessResult) -> set[str]:
+    return {check.check_name for check in result.get_asset_check_evaluations() if not check.passed}
+
+
+def test_everything_that_was_counted_is_published(pipeline: Pipeline) -> None:
+    result = pipeline.materialize(["published"])
+    assert result.success
+    assert set(files(pipeline)) == {
+        *("weekly.parquet", "weekly.csv", "monthly.parquet", "monthly.csv"),
+        *("coverage.parquet", "coverage.csv", "revisions.parquet", "definitions.json", "README.md"),
+    }
+    weekly, monthly = (pipeline.published(kind) for kind in KINDS)
+    assert (len(weekly), len(monthly)) == (len(WEEKS) * len(CORE_ACTIONS), len(MONTHS) * len(CORE_ACTIONS))
+    assert set(weekly["share"]) == {0.375}
+    assert set(weekly["missing"]) == {"logins:not configured; commits:not configured; sessions:not configured"}
+    coverage = pipeline.store.read(COVERAGE, [WHOLE])
+    assert list(coverage["period"]) == ["2026-08", "2026-09", "2026-W37", "2026-W38", "2026-W39"]
+    assert list(coverage["linked_by_push"]) == [12, 12, 8, 8, 8]
+    for name in ("weekly", "monthly", "coverage"):
+        folder = Path(pipeline.address) / "published"
+        stored = pd.read_parquet(folder / f"{name}.parquet")
+        assert pd.read_csv(folder / f"{name}.csv").shape == stored.shape
+        assert list(pd.read_csv(folder / f"{name}.csv").columns) == list(stored.columns)
+
+
+def login(**fields: Any) -> dict[str, Any]:
+    row = {"deployment": "lab", "login_key": "8f1a2b", "occurred_at": TODAY, "client_id": "renku", "pulled_at": TODAY}
+    return row | {"event_day": TODAY.date().isoformat()} | fields
+
+
+def plant_address_of_a_user(pipeline: Pipeline) -> None:
+    row = {"deployment": "lab", "keycloak_id": "k", "address_hashes": ["ada@university.example"], "pulled_at": TODAY}
+    pipeline.store.write(RAW_KEYCLOAK_USERS, RAW_KEYCLOAK_USERS.frame([row]), [("lab",)])
+
+
+def plant_logins(store: Store, *rows: dict[str, Any]) -> None:
+    merged = store.merge(RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_LOGINS.frame(rows))
+    freshness.record_partitions(store, RAW_KEYCLOAK_LOGINS, merged, {})
+
+
+def plant_address_in_a_login(pipeline: Pipeline) -> None:
+    plant_logins(pipeline.store, login(client_id="from 130.60.24.7"))
+
+
+def plant_address_in_an_old_login(pipeline: Pipeline) -> None:
+    plant_logins(pipeline.store, login(event_day="2026-08-03", keycloak_id="ada@uni.example"))
+
+
+def plant_address_in_state(pipeline: Pipeline) -> None:
+    pipeline.store.write_state("gitlab/deployment=lab/state.json", b'{"heads": {"ada@university.example": 1}}')
+
+
+def plant_address_in_a_count(pipeline: Pipeline) -> None:
+    table = RUNNING_A_WORKFLOW.table("week")
+    row = {"deployment": "lab", "week": WEEKS[0], "users": 3, "definition": "ada@uni.example", "computed_at": TODAY}
+    written = pipeline.store.write(table, table.frame([row]), [("lab", WEEKS[0])])
+    freshness.record_partitions(pipeline.store, table, written, {})
+
+
+def plant_events(store: Store, *days_and_keys: tuple[str, str]) -> None:
+    row = {"deployment": "lab", "event_type": "login", "occurred_at": TODAY, "source": "keycloak"}
+    rows = [row | {"event_day": day, "event_key": key} for day, key in days_and_keys]
+    written = store.write(EVENTS, EVENTS.frame(rows), sorted({("lab", day) for day, _ in days_and_keys}))
+    freshness.record_partitions(store, EVENTS, written, {})
+
+
+def plant_an_event_twice(pipeline: Pipeline) -> None:
+    plant_events(pipeline.store, *((f"2026-08-{day:02}", f"login:{day}") for day in range(1, 32)))
+    plant_events(pipeline.store, ("2026-11-02", "login:7"))
+
+
+def plant_a_share_above_one(pipeline: Pipeline) -> None:
+    write_deployment_file(pipeline.deployments, sources=SOURCES)
+    cover_everything(pipeline.store)
+    plant(pipeline.store, "week", WEEKS[1], 9, 8)
+    plant(pipeline.store, "month", MONTHS[1], 9, 12)
+
+
+@pytest.mark.parametrize(
+    ("plant_it", "failing"),
+    [
+        (plant_address_of_a_user, {"nothing_personal"}),
+        (plant_address_in_a_login, {"nothing_personal"}),
+        (plant_address_in_an_old_login, {"nothing_personal"}),
+        (plant_address_in_state, {"nothing_personal"}),
+        (plant_address_in_a_count, {"nothing_personal"}),
+        (plant_an_event_twice, {"event_keys_are_unique"}),
+        (plant_a_share_above_one, {"users_are_active_users", "shares_are_shares"}),
+    ],
+)
+def test_what_cannot_be_true_or_must_not_be_leaves_what_was_published_as_it_was(
+    pipeline: Pipeline, plant_it: Any, failing: set[str]
+) -> None:
+    assert pipeline.materialize(["published"]).success
+    before = files(pipeline)
+    plant(pipeline.store, "week", WEEKS[0], 4, 8)
+    plant_it(pipeline)
+    result = pipeline.materialize(["published"])
+    assert not result.success
+    assert failed_checks(result) == failing
+    assert files(pipeline) == before
+    assert all("@" not in str(check.metadata) for check in result.get_asset_check_evaluations())
+
+
+def test_numbers_that_are_counted_of_unlike_days_are_published_as_incomplete(pipeline: Pipeline) -> None:
+    plant(pipeline.store, "week", WEEKS[1], 9, 8)
+    plant(pipeline.store, "month", MONTHS[1], 9, 12)
+    result = pipeline.materialize(["published"])
+    assert result.success
+    assert failed_checks(result) == {"users_are_active_users", "shares_are_shares"}
+    weekly = pipeline.published("week")
+    assert not weekly["complete"].any()
+    assert set(weekly.loc[weekly["share"] > 1, "period"]) == {"2026-W38"}
+
+
+def publish(
+    store: Store, deployments: Path, at: dt.datetime, core_actions: Sequence[CoreAction] = CORE_ACTIONS
+) -> None:
+    known = read_deployments(deployments)
+    numbers = {kind: read_numbers(store, kind, known, core_actions, at) for kind in KINDS}
+    write_published(store, numbers, core_actions, at)
+
+
+def revised(store: Store) -> list[tuple[Any, ...]]:
+    """Period, users before and after of each revision."""
+    rows = store.read(REVISIONS, [WHOLE]).sort_values(["changed_at", "period"])
+    return [*rows[["period", "users_before", "users_after"]].itertuples(index=False, name=None)]
+
+
+def test_a_publication_killed_anywhere_and_run_again_records_each_revision_once(tmp_path: Path) -> None:
+    write_deployment_file(tmp_path / "deployments")
+    deaths = 0
+    for writes in range(11):
+        storage = MortalStorage()
+        store = Store(storage)
+
+        def publish_at(hour: int, store: Store = store) -> None:
+            publish(store, tmp_path / "deployments", NOON + hour * HOUR, [RUNNING_A_WORKFLOW])
+
+        plant(store, "week", WEEKS[0], 3, 8)
+        plant(store, "week", WEEKS[1], 3, 8)
+        plant(store, "month", MONTHS[0], 6, 12)
+        publish_at(0)
+        plant(store, "week", WEEKS[1], 4, 8)
+        plant(store, "month", MONTHS[0], 7, 12)
+        storage.writes_left = writes
+        try:
+            publish_at(1)
+        except KilledError:
+            deaths += 1
+        storage.writes_left = None
+        # By the next time one of the numbers has gone back, and another has changed.
+        plant(store, "month", MONTHS[0], 6, 12)
+        plant(store, "week", WEEKS[0], 5, 8)
+        publish_at(2)
+        changes = revised(store)
+        # The month's number was published or not, by how far the killed one came.
+        month = [change for change in changes if change[0] == "2026-08"]
+        assert month == ([("2026-08", 6, 7), ("2026-08", 7, 6)] if writes >= 4 else []), writes
+        assert sorted(change for change in changes if change not in month) == [("2026-W37", 3, 5), ("2026-W38", 3, 4)]
+        assert set(store.read(published_table("month"), [WHOLE])["users"]) == {6}
+    assert deaths == 10
+
+
+def test_a_deployment_that_is_removed_and_a_start_that_is_moved_are_revisions(tmp_path: Path) -> None:
+    folder, store = tmp_path / "deployments", Store(MortalStorage())
+    write_deployment_file(folder, "lab")
+    write_deployment_file(folder, "other")
+    for name in ("lab", "other"):
+        plant_everything(store, name)
+    publish(store, folder, NOON)
+
+    (folder / "other.yaml").unlink()
+    write_deployment_file(folder, "lab", start=dt.date(2026, 9, 10))
+    publish(store, folder, NOON + HOUR)
+    weekly = store.read(published_table("week"), [WHOLE])
+    assert sorted(set(weekly["period"])) == ["2026-W38", "2026-W39"]
+    assert store.read(published_table("month"), [WHOLE]).empty
+    assert set(store.read(COVERAGE, [WHOLE])["period"]) == {"2026-W38", "2026-W39"}
+    revisions = store.read(REVISIONS, [WHOLE])
+    assert set(revisions["reason"]) == {"no longer published"}
+    of_lab = revisions[revisions["deployment"] == "lab"]
+    assert set(of_lab["period"]) == {"2026-W37", "2026-08", "2026-09"}
+    assert len(revisions) == len(CORE_ACTIONS) * (3 + 5)
+
+    # That they are back with the same numbers is no revision, nor are those of before forgotten.
+    write_deployment_file(folder, "other")
+    write_deployment_file(folder, "lab", start=START)
+    publish(store, folder, NOON + 2 * HOUR)
+    assert store.read(REVISIONS, [WHOLE]).equals(revisions)
+    assert len(store.read(published_table("week"), [WHOLE])) == 2 * len(WEEKS) * len(CORE_ACTIONS)
+
+
+def test_a_number_that_is_back_as_another_one_is_a_revision(tmp_path: Path) -> None:
+    folder, store = tmp_path / "deployments", Store(MortalStorage())
+    write_deployment_file(folder)
+    plant_everything(store)
+    publish(store, folder, NOON, [RUNNING_A_WORKFLOW])
+    write_deployment_file(folder, start=dt.date(2026, 9, 10))
+    publish(store, folder, NOON + HOUR, [RUNNING_A_WORKFLOW])
+    gone = store.read(REVISIONS, [WHOLE])
+
+    plant(store, "week", WEEKS[0], 4, 8)
+    write_deployment_file(folder, start=START)
+    publish(store, folder, NOON + 2 * HOUR, [RUNNING_A_WORKFLOW])
+    revisions = store.read(REVISIONS, [WHOLE])
+    [new] = revisions[revisions["changed_at"] > NOON + HOUR].to_dict("records")
+    assert (new["period"], new["users_before"], new["users_after"]) == ("2026-W37", 3, 4)
+    assert new["reason"] == "published again"
+    assert len(revisions) == len(gone) + 1

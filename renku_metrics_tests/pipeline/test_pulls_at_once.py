@@ -1,0 +1,101 @@
+"""Pulls of GitLab and Keycloak at the same time never ask a deployment for more at once than it allows."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from renku_metrics.deployments import read_deployments
+from renku_metrics.pipeline.locks import SourceName
+from renku_metrics.pipeline.pulling import Pull
+from renku_metrics.sources.keycloak import admin as keycloak_admin
+from renku_metrics.store.store import Store
+from renkulab.server import RenkuLab, write_deployment
+from renkulab.web import Request
+
+NOW = dt.datetime(2026, 11, 16, 12, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
+    """Forty people: a request for each of them to GitLab, and for each two of their logins to Keycloak."""
+    monkeypatch.setattr(keycloak_admin, "PAGE_LENGTH", 2)
+    with RenkuLab("lab", tmp_path / "audit-log", now=NOW) as running:
+        for number in range(40):
+            address = f"person-{number}@university.example"
+            running.gitlab.add_user(f"person-{number}", address, NOW)
+            login = running.keycloak.add_user(address, NOW)
+            running.keycloak.log_in(login, NOW - dt.timedelta(minutes=number), ("renku",))
+        for name, value in write_deployment(running, tmp_path / "deployments", dt.date(2026, 1, 1)).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("RENKU_METRICS_HASH_KEY", "a key of tests")
+        yield running
+
+
+class InFlight:
+    """Counts the lab's requests that are not answered yet.
+
+    None is answered before as many as are allowed are there, where the two sources can be; and then each waits for
+    a moment whether one more comes.
+    """
+
+    def __init__(self, lab: RenkuLab, allowed: int) -> None:
+        self.most = 0
+        self.sources: list[str] = []
+        self._allowed = allowed
+        self._now = 0
+        self._changed = threading.Condition()
+        handle = lab._web.handle
+
+        def watched(request: Request) -> object:
+            with self._changed:
+                self._now += 1
+                self.most = max(self.most, self._now)
+                self.sources.append("gitlab" if request.path.startswith("/gitlab/") else "keycloak")
+                self._changed.notify_all()
+                if request.path.endswith(("/emails", "/events")):
+                    self._changed.wait_for(lambda: self.most >= allowed, 20)
+                self._changed.wait_for(lambda: self._now > allowed, 0.005)
+            try:
+                return handle(request)
+            finally:
+                with self._changed:
+                    self._now -= 1
+
+        lab._web.handle = watched  # type: ignore[method-assign, assignment]
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 4])
+def test_both_sources_together_have_so_many_requests_in_flight_and_no_more(
+    lab: RenkuLab, tmp_path: Path, concurrency: int
+) -> None:
+    file = tmp_path / "deployments" / "lab.yaml"
+    file.write_text(file.read_text().replace("gitlab:\n", f"gitlab:\n  concurrency: {concurrency}\n"))
+    in_flight = InFlight(lab, concurrency)
+
+    def pull(source: SourceName, bring: Callable[[Pull], None]) -> None:
+        deployment = read_deployments(tmp_path / "deployments")["lab"]
+        pulling = Pull(deployment, source, Store.at(str(tmp_path / "store")), NOW, lambda _: None)
+        with pulling.alone():
+            bring(pulling)
+
+    with ThreadPoolExecutor(3) as pool:
+        pulls = [
+            pool.submit(pull, "gitlab", Pull.gitlab_users),
+            pool.submit(pull, "keycloak", Pull.keycloak_logins),
+            pool.submit(pull, "keycloak", Pull.keycloak_users),
+        ]
+        for done in pulls:
+            done.result()
+
+    assert in_flight.most == concurrency
+    asked_of = "".join(source[0] for source in in_flight.sources)
+    assert asked_of.count("g") >= 40
+    assert asked_of.count("k") >= 40
+    # One after the other, or side by side.
+    assert (asked_of.strip("k").strip("g") == "" or asked_of.strip("g").strip("k") == "") == (concurrency == 1)
