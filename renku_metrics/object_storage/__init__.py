@@ -7,10 +7,18 @@ from pathlib import Path
 
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage.directory import DirectoryStorage
-from renku_metrics.object_storage.interface import PARALLEL_REQUESTS, ObjectInfo, ObjectStorage
+from renku_metrics.object_storage.interface import PARALLEL_REQUESTS, ChangedError, ObjectInfo, ObjectStorage
 from renku_metrics.object_storage.s3 import S3Storage
 
-__all__ = ["PARALLEL_REQUESTS", "DirectoryStorage", "ObjectInfo", "ObjectStorage", "S3Storage", "open_storage"]
+__all__ = [
+    "PARALLEL_REQUESTS",
+    "ChangedError",
+    "DirectoryStorage",
+    "ObjectInfo",
+    "ObjectStorage",
+    "S3Storage",
+    "open_storage",
+]
 
 S3_ADDRESS = re.compile(r"s3://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]*)(/(?P<prefix>.*))?")
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from renku_metrics.errors import StoreError
-from renku_metrics.object_storage.interface import ObjectInfo
+from renku_metrics.object_storage import interface
+from renku_metrics.object_storage.file_lock import locked
+from renku_metrics.object_storage.interface import ChangedError, HeldTooLongError, ObjectInfo
 
-POLL_SECONDS = 0.2
-LONGEST_WAIT_SECONDS = 3600.0
+PARTIAL, LOCK = ".partial", ".lock"
 LET_IN = "let this user read and write there, or choose another directory"
 ROOM = "make room there"
 OTHER = "choose another directory"
@@ -33,7 +33,7 @@ ADVICE = {
 
 
 class DirectoryStorage:
-    """Objects as files below a directory."""
+    """Objects as files below a directory, private to their owner."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.expanduser().absolute()
@@ -42,35 +42,37 @@ class DirectoryStorage:
         return str(self._root / key)
 
     def read(self, key: str) -> bytes:
+        return self.read_versioned(key)[0]
+
+    def read_versioned(self, key: str) -> tuple[bytes, str]:
         try:
-            return (self._root / key).read_bytes()
+            with (self._root / key).open("rb") as file:
+                # A file is never changed, but replaced: what is open belongs to this status.
+                return file.read(), _version(os.fstat(file.fileno()))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise FileNotFoundError(self.address(key)) from None
         except OSError as error:
             raise _explain(self.address(key), "read", error) from None
 
     def write(self, key: str, content: bytes) -> None:
-        path = self._root / key
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(temporary).chmod(0o644)
-                Path(temporary).replace(path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    Path(temporary).unlink()
-                raise
-        except OSError as error:
-            raise _explain(self.address(key), "written", error) from None
+        self._put(key, content, lambda _: None)
+
+    def replace(self, key: str, content: bytes, version: str | None) -> str:
+        def compare(found: os.stat_result | None) -> None:
+            if (None if found is None else _version(found)) != version:
+                raise ChangedError(self.address(key))
+
+        return self._put(key, content, compare)
 
     def delete(self, key: str) -> None:
+        path = self._root / key
         try:
-            (self._root / key).unlink(missing_ok=True)
+            with self._locked(path):
+                path.unlink(missing_ok=True)
+            _make_last(path.parent)
+        except (FileNotFoundError, NotADirectoryError):
+            # There is no folder that could hold it.
+            return
         except OSError as error:
             raise _explain(self.address(key), "deleted", error) from None
 
@@ -81,35 +83,111 @@ class DirectoryStorage:
             for name in names:
                 path = Path(parent) / name
                 key = path.relative_to(self._root).as_posix()
-                if key.startswith(prefix) and not name.endswith(".partial"):
+                if key.startswith(prefix) and not _is_own(name):
                     # One that is deleted meanwhile is not there.
                     with contextlib.suppress(FileNotFoundError):
                         status = path.stat()
-                        # The clock of files is too coarse to tell two quick writes apart.
-                        version = f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"
-                        found.append(ObjectInfo(key, status.st_size, version))
+                        found.append(ObjectInfo(key, status.st_size, _version(status)))
         return iter(sorted(found, key=lambda info: info.key))
 
     @contextlib.contextmanager
     def alone(self, name: str) -> Iterator[DirectoryStorage]:
-        path = self._root / f"{name}.lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("w")
-        except OSError as error:
-            raise _explain(str(path), "written", error) from None
-        # The system lets go of the lock when its holder ends, however it ends.
-        with file:
-            until = time.monotonic() + LONGEST_WAIT_SECONDS
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > until:
-                        raise StoreError(f"{path}: another pull has held this for over an hour") from None
-                    time.sleep(POLL_SECONDS)
+        path = self._root / name
+        with contextlib.ExitStack() as stack:
+            try:
+                _make_folder(path.parent)
+                stack.enter_context(self._locked(path))
+            except OSError as error:
+                raise _explain(str(path), "held", error) from None
             yield self
+
+    def _put(self, key: str, content: bytes, compare: Callable[[os.stat_result | None], None]) -> str:
+        """Returns the version of the new file; ``compare`` raises when the one it would replace must stay."""
+        path = self._root / key
+        try:
+            _make_folder(path.parent)
+            with _partial(path.parent, content) as partial:
+                with self._locked(path):
+                    found = _status(path)
+                    compare(found)
+                    # The clock of files is too coarse to tell two quick writes apart, and an inode may be used again.
+                    modified = max(time.time_ns(), found.st_mtime_ns + 1 if found else 0)
+                    os.utime(partial, ns=(modified, modified))
+                    version = _version(partial.stat())
+                    partial.replace(path)
+                _make_last(path.parent)
+        except OSError as error:
+            raise _explain(self.address(key), "written", error) from None
+        return version
+
+    @contextlib.contextmanager
+    def _locked(self, path: Path) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            try:
+                lock = path.with_name(f".{path.name}{LOCK}")
+                stack.enter_context(locked(lock, interface.LONGEST_WAIT_SECONDS))
+            except TimeoutError:
+                raise HeldTooLongError(str(path)) from None
+            yield
+
+
+def _version(status: os.stat_result) -> str:
+    return f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _is_own(name: str) -> bool:
+    return name.startswith(".") and name.endswith((PARTIAL, LOCK))
+
+
+@contextlib.contextmanager
+def _partial(folder: Path, content: bytes) -> Iterator[Path]:
+    """A file that nobody sees, which is gone after the block unless it has got another name."""
+    # Private to its owner.
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=PARTIAL)
+    path = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield path
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _make_folder(path: Path) -> None:
+    """Makes the folder, private to its owner, and those that it lies in."""
+    if path.is_dir():
+        return
+    _make_folder(path.parent)
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        # Another may have made it meanwhile.
+        if not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
+    _make_last(path.parent)
+
+
+def _make_last(folder: Path) -> None:
+    """The names in the folder are the same after a power cut.
+
+    Otherwise a system might keep a later write and lose an earlier one, such as rows of which it is said that they
+    are stored.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _unless_gone(error: OSError) -> None:

@@ -7,7 +7,25 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from renku_metrics.errors import StoreError
+
 PARALLEL_REQUESTS = 16
+# How long one who wants a name waits for its holder.
+LONGEST_WAIT_SECONDS = 3600.0
+
+
+class ChangedError(StoreError):
+    """Another has changed the object since it was read; who gets this reads it again and merges again."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"{address}: another has changed this meanwhile; run it again")
+
+
+class HeldTooLongError(StoreError):
+    """Another has not let go of a name for as long as anybody waits."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"{address}: another pull has held this for over an hour")
 
 
 @dataclass(frozen=True)
@@ -30,8 +48,21 @@ class ObjectStorage(Protocol):
         """The object's bytes. Raises FileNotFoundError when there is none, StoreError when it cannot be read."""
         ...
 
+    def read_versioned(self, key: str) -> tuple[bytes, str]:
+        """The object's bytes and their version, the same as in a listing. Raises as ``read`` does."""
+        ...
+
     def write(self, key: str, content: bytes) -> None:
         """Replaces the object whole. Raises StoreError when it cannot be written."""
+        ...
+
+    def replace(self, key: str, content: bytes, version: str | None) -> str:
+        """Replaces the object whole if it still has this version, or creates it if there is none and none is given.
+
+        Returns the new version. Raises ChangedError when another has replaced, created or deleted the object meanwhile,
+        StoreError when it cannot be written. After either the content may have been stored all the same, if an answer
+        was lost on the way; so it must do no harm to merge it twice.
+        """
         ...
 
     def delete(self, key: str) -> None:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from renku_metrics.errors import StoreError
-from renku_metrics.object_storage.s3_errors import S3_ERRORS, explain
-from renku_metrics.object_storage.s3_reading import read_object
+from renku_metrics.object_storage import interface
+from renku_metrics.object_storage.interface import HeldTooLongError
+from renku_metrics.object_storage.s3_requests import S3_ERRORS, explain, read_object, status_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -29,7 +30,6 @@ REFRESH_SECONDS = 20.0
 POLL_SECONDS = 2.0
 # Swift writes so small an object in 0.04 seconds, and a lease is taken once in a step of a run.
 SETTLE_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 3600.0
 
 
 @contextmanager
@@ -70,7 +70,7 @@ class _Lease:
         self._refreshed = time.monotonic()
 
     def acquire(self) -> None:
-        until = time.monotonic() + LONGEST_WAIT_SECONDS
+        until = time.monotonic() + interface.LONGEST_WAIT_SECONDS
         while True:
             age = self.age()
             if age is None:
@@ -83,7 +83,7 @@ class _Lease:
                 if self._is_still_ours_after(POLL_SECONDS):
                     return
             if time.monotonic() > until:
-                raise StoreError(f"{self._address}: another pull has held this for over an hour")
+                raise HeldTooLongError(self._address)
             time.sleep(POLL_SECONDS)
 
     def keep_fresh(self, over: threading.Event) -> None:
@@ -117,7 +117,7 @@ class _Lease:
         try:
             answer = self._client.head_object(Bucket=self._bucket, Key=self._key)
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+            if status_of(error) == 404:
                 return None
             raise
         now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
@@ -128,7 +128,7 @@ class _Lease:
         try:
             self._client.put_object(Bucket=self._bucket, Key=self._key, Body=self._holder, IfNoneMatch="*")
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (409, 412):
+            if status_of(error) not in (409, 412):
                 raise
         self._refreshed = begun
 
@@ -138,7 +138,8 @@ class _Lease:
         self._refreshed = begun
 
     def _is_ours(self) -> bool:
-        return read_object(self._client, self._bucket, self._key) == self._holder
+        found = read_object(self._client, self._bucket, self._key)
+        return found is not None and found[0] == self._holder
 
     def _is_still_ours_after(self, seconds: float) -> bool:
         time.sleep(seconds)

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import io
-import os
+import copy
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-import boto3
-from boto3.exceptions import S3UploadFailedError
-from boto3.s3.transfer import TransferConfig
-from botocore.config import Config
 
 from renku_metrics.errors import StoreError
-from renku_metrics.object_storage.held import HeldStorage
-from renku_metrics.object_storage.interface import PARALLEL_REQUESTS, ObjectInfo, ObjectStorage
+from renku_metrics.object_storage.interface import ChangedError, ObjectInfo, ObjectStorage
 from renku_metrics.object_storage.lease import lease
-from renku_metrics.object_storage.s3_errors import S3_ERRORS, explain
-from renku_metrics.object_storage.s3_reading import read_object
+from renku_metrics.object_storage.s3_conditions import head, honours_conditions, put_on_condition
+from renku_metrics.object_storage.s3_requests import (
+    S3_ERRORS,
+    Body,
+    Check,
+    checked,
+    connect,
+    explain,
+    read_object,
+    version_of,
+)
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-MULTIPART_FROM_BYTES = 64 * 1024**2
+LEASE = ".lease"
+PROBE = "conditional-writes.probe"
 
 
 class S3Storage:
@@ -32,19 +32,11 @@ class S3Storage:
     def __init__(self, bucket: str, prefix: str, endpoint_url: str | None = None) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        # Checksums only where the server asks for them: several S3-compatible servers refuse the newer ones.
-        config = Config(
-            retries={"mode": "standard", "max_attempts": 5},
-            max_pool_connections=PARALLEL_REQUESTS,
-            connect_timeout=10,
-            read_timeout=60,
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        )
+        # What the holder of names asks before each try of a change.
+        self._checks: tuple[Check, ...] = ()
+        self._support = _Support()
         try:
-            # boto3 itself reads AWS_DEFAULT_REGION alone.
-            session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
-            self._client: S3Client = session.client("s3", endpoint_url=endpoint_url, config=config)
+            self._client = connect(endpoint_url)
         except (*S3_ERRORS, ValueError) as error:
             raise self._explain("", error) from None
 
@@ -52,27 +44,43 @@ class S3Storage:
         return f"s3://{self._bucket}/{self._prefix}{key}"
 
     def read(self, key: str) -> bytes:
+        return self.read_versioned(key)[0]
+
+    def read_versioned(self, key: str) -> tuple[bytes, str]:
         try:
-            content = read_object(self._client, self._bucket, self._prefix + key)
+            found = read_object(self._client, self._bucket, self._prefix + key)
         except S3_ERRORS as error:
             raise self._explain(key, error) from None
-        if content is None:
+        if found is None:
             raise FileNotFoundError(self.address(key))
-        return content
+        return found
 
     def write(self, key: str, content: bytes) -> None:
-        # A single put, or a multipart upload that becomes visible when it is complete.
-        transfer = TransferConfig(multipart_threshold=MULTIPART_FROM_BYTES, use_threads=False)
-        try:
-            self._client.upload_fileobj(io.BytesIO(content), self._bucket, self._prefix + key, Config=transfer)
-        except (*S3_ERRORS, S3UploadFailedError) as error:
-            raise self._explain(key, error) from None
+        with self._changing(key):
+            self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=Body(content))
+
+    def replace(self, key: str, content: bytes, version: str | None) -> str:
+        # Where the server ignores conditions, only who holds a name may compare and write. Who holds none holds the
+        # object's own for that long; so there all who replace an object must hold the same name, or none.
+        if self._server_honours_conditions():
+            with self._changing(key):
+                new = put_on_condition(self._client, self._bucket, self._prefix + key, content, version)
+            if new is None:
+                raise ChangedError(self.address(key))
+            return new
+        if not self._checks:
+            with self.alone(key) as held:
+                return held.replace(key, content, version)
+        with self._changing(key):
+            found = head(self._client, self._bucket, self._prefix + key)
+            if (found.version if found else None) != version:
+                raise ChangedError(self.address(key))
+            answer = self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=Body(content))
+            return version_of(answer["ETag"])
 
     def delete(self, key: str) -> None:
-        try:
+        with self._changing(key):
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
-        except S3_ERRORS as error:
-            raise self._explain(key, error) from None
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
@@ -82,14 +90,44 @@ class S3Storage:
             for page in pages:
                 for item in page.get("Contents", []):
                     key = item["Key"].removeprefix(self._prefix)
-                    yield ObjectInfo(key, item["Size"], item["ETag"].strip('"'))
+                    if key != PROBE and not key.endswith(LEASE):
+                        yield ObjectInfo(key, item["Size"], version_of(item["ETag"]))
         except S3_ERRORS as error:
             raise self._explain(prefix, error) from None
 
     @contextmanager
     def alone(self, name: str) -> Iterator[ObjectStorage]:
-        with lease(self._client, self._bucket, f"{self._prefix}{name}.lease", self.address(name)) as check:
-            yield HeldStorage(self, check)
+        with lease(self._client, self._bucket, f"{self._prefix}{name}{LEASE}", self.address(name)) as check:
+            held = copy.copy(self)
+            # Whoever holds two names must hold both to the end.
+            held._checks = (*self._checks, check)
+            yield held
+
+    @contextmanager
+    def _changing(self, key: str) -> Iterator[None]:
+        try:
+            with checked(self._checks):
+                yield
+        except S3_ERRORS as error:
+            # A try may have been given up because of them.
+            for check in self._checks:
+                check()
+            raise self._explain(key, error) from None
+
+    def _server_honours_conditions(self) -> bool:
+        with self._support.lock:
+            if self._support.known is None:
+                with self._changing(PROBE):
+                    self._support.known = honours_conditions(self._client, self._bucket, self._prefix + PROBE)
+            return self._support.known
 
     def _explain(self, key: str, error: Exception) -> StoreError:
         return explain(error, self._bucket, self.address(key))
+
+
+class _Support:
+    """Whether the server honours conditions, once it is known; of a storage and of what its holders get of it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.known: bool | None = None

@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from renku_metrics.errors import StoreError
-from renku_metrics.object_storage import ObjectStorage, S3Storage, directory, lease, open_storage
+from renku_metrics.object_storage import ObjectStorage, S3Storage, file_lock, interface, lease, open_storage
 
 SETTLE_SECONDS = lease.SETTLE_SECONDS
 OUT_OF_TOUCH = r"out of touch for so long that another may have begun; run it again$"
@@ -45,7 +45,7 @@ def lease_storage(bucket: str) -> S3Storage:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(file_lock, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(lease, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.001)
 
@@ -53,8 +53,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits: a name that is held is an error at once."""
-    monkeypatch.setattr(directory, "LONGEST_WAIT_SECONDS", -1.0)
-    monkeypatch.setattr(lease, "LONGEST_WAIT_SECONDS", -1.0)
+    monkeypatch.setattr(interface, "LONGEST_WAIT_SECONDS", -1.0)
 
 
 @contextmanager
@@ -99,6 +98,11 @@ def lose_to_an_heir(storage: S3Storage) -> None:
         "before-call.s3.GetObject", lambda **_: heir.write(f"{NAME}.lease", b"the heir")
     )
     refresher.join(timeout=10)
+
+
+def stored(storage: S3Storage) -> list[str]:
+    """All that is in the bucket, what is not listed too."""
+    return [item["Key"] for item in storage._client.list_objects_v2(Bucket=storage._bucket).get("Contents", [])]
 
 
 def lease_in(storage: S3Storage) -> bytes:
@@ -226,9 +230,10 @@ def test_a_holder_keeps_its_lease_fresh(lease_storage: S3Storage, monkeypatch: p
 
 def test_nothing_is_left_of_a_lease(lease_storage: S3Storage) -> None:
     with lease_storage.alone(NAME):
-        assert [info.key for info in lease_storage.list()] == [f"{NAME}.lease"]
+        assert stored(lease_storage) == [f"{NAME}.lease"]
+        assert list(lease_storage.list()) == []
 
-    assert list(lease_storage.list()) == []
+    assert stored(lease_storage) == []
 
 
 def test_a_holder_that_was_suspended_leaves_the_lease_to_its_heir(
@@ -373,4 +378,4 @@ def test_a_directory_is_held_until_the_end(tmp_path: Path) -> None:
     with storage.alone(NAME) as held:
         held.write("count", b"1")
         held.delete("count")
-    assert [info.key for info in storage.list()] == [f"{NAME}.lock"]
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from renku_metrics.errors import StoreError
-from renku_metrics.object_storage import ObjectStorage, open_storage, s3
+from renku_metrics.object_storage import ObjectStorage, open_storage
 from renku_metrics_tests.servers.unreliable import Fault, Unreliable, unreliable
 
 CONTENT = bytes(range(256)) * 400
 NO_BODY: list[Fault] = ["busy", "slow down", "unheard", "unanswered"]
-PART_BYTES = 8 * 1024**2
 
 
 @pytest.fixture
@@ -43,20 +42,6 @@ def test_a_write_is_tried_again(storage: ObjectStorage, between: Unreliable, fau
 
     assert between.requests == ["PUT", "PUT", "PUT"]
     assert storage.read("x") == CONTENT
-
-
-@pytest.mark.parametrize("fault", NO_BODY)
-def test_a_part_of_a_large_object_is_tried_again(
-    storage: ObjectStorage, between: Unreliable, fault: Fault, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(s3, "MULTIPART_FROM_BYTES", PART_BYTES)
-    content = b"1" * PART_BYTES + b"2" * 100
-    between.fail("PUT", fault, fault)
-    storage.write("x", content)
-
-    # Begun, the first part at the third try, the second, completed.
-    assert between.requests == ["POST", "PUT", "PUT", "PUT", "PUT", "POST"]
-    assert storage.read("x") == content
 
 
 @pytest.mark.parametrize("fault", [*NO_BODY, "cut off"])

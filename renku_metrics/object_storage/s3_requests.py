@@ -1,0 +1,147 @@
+"""Requests to an S3 server: how long one lasts, who is asked before it is sent, and what its errors mean."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+
+from renku_metrics.errors import StoreError
+from renku_metrics.object_storage.interface import PARALLEL_REQUESTS
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+# Raises StoreError when no try of a request may begin, or go on, any more.
+Check = Callable[[], None]
+
+CONNECT_SECONDS = 10.0
+# Also how long the server may take over each block that is sent to it.
+READ_SECONDS = 30.0
+RETRIES = 5
+FIRST_PAUSE_SECONDS = 0.2
+NO_ANSWER = (EndpointConnectionError, ConnectTimeoutError, HTTPClientError)
+# botocore lets through what the system says of a file or program of credentials.
+S3_ERRORS = (ClientError, BotoCoreError, OSError)
+
+_checks: ContextVar[Sequence[Check]] = ContextVar("checks", default=())
+
+
+def connect(endpoint_url: str | None) -> S3Client:
+    """A client that tries each request up to six times; raises one of S3_ERRORS or ValueError."""
+    # Checksums only where the server asks for them: several S3-compatible servers refuse the newer ones.
+    config = Config(
+        retries={"mode": "standard", "max_attempts": RETRIES},
+        max_pool_connections=PARALLEL_REQUESTS,
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    # boto3 itself reads AWS_DEFAULT_REGION alone.
+    session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
+    client: S3Client = session.client("s3", endpoint_url=endpoint_url, config=config)
+    # botocore makes the request of each try afresh.
+    client.meta.events.register("request-created.s3", lambda **_: _ask())
+    return client
+
+
+@contextmanager
+def checked(checks: Sequence[Check]) -> Iterator[None]:
+    """Each try of each request that this thread makes in the block is preceded by the checks."""
+    token = _checks.set(checks)
+    try:
+        yield
+    finally:
+        _checks.reset(token)
+
+
+class Body(io.BytesIO):
+    """What is sent, block by block; each block is preceded by the checks."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        _ask()
+        return super().read(size)
+
+
+def _ask() -> None:
+    for check in _checks.get():
+        check()
+
+
+def read_object(client: S3Client, bucket: str, key: str) -> tuple[bytes, str] | None:
+    """The object's bytes and version, or None when there is none; also over a connection that breaks."""
+    pauses = iter([FIRST_PAUSE_SECONDS * 2**retry for retry in range(RETRIES)])
+    while True:
+        try:
+            answer = client.get_object(Bucket=bucket, Key=key)
+        except client.exceptions.NoSuchKey:
+            return None
+        # botocore tries again up to the headers of an answer, and no more once its body has begun.
+        try:
+            return answer["Body"].read(), version_of(answer["ETag"])
+        except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
+            pause = next(pauses, None)
+            if pause is None:
+                raise
+        time.sleep(pause)
+
+
+def version_of(entity_tag: str) -> str:
+    """The version as a listing, a reading and a writing all tell it."""
+    return entity_tag.strip('"')
+
+
+def status_of(error: ClientError) -> int:
+    """The HTTP status of the answer."""
+    return error.response["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def explain(error: Exception, bucket: str, address: str) -> StoreError:
+    """The error in one line, with what to do."""
+    code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else ""
+    if isinstance(error, NoCredentialsError):
+        code = "NoCredentials"
+    denied = "access denied; let these credentials read, write and list this bucket"
+    ended = "the credentials have ended; renew them"
+    elsewhere = "the bucket is in another region; set AWS_REGION to it"
+    known = {
+        "NoCredentials": "no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role",
+        "NoSuchBucket": f"there is no bucket {bucket}; create it, or correct the address",
+        "AccessDenied": denied,
+        # The answer to a HEAD request has no body that could say more.
+        "403": denied,
+        "InvalidAccessKeyId": "the server does not know AWS_ACCESS_KEY_ID; set one that it knows",
+        "SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY does not fit AWS_ACCESS_KEY_ID; set the one that does",
+        "ExpiredToken": ended,
+        "InvalidToken": ended,
+        "RequestTimeTooSkewed": "the clocks of this machine and the server differ; set them right",
+        "PermanentRedirect": elsewhere,
+        "AuthorizationHeaderMalformed": elsewhere,
+    }.get(code)
+    if known:
+        return StoreError(f"{address}: {known}")
+    endpoint = "AWS_ENDPOINT_URL, or the endpoint_url of an audit log"
+    if isinstance(error, NO_ANSWER):
+        advice = f"start that server, or correct {endpoint}"
+    else:
+        advice = f"correct the address, the AWS_ variables, or {endpoint}"
+    return StoreError(f"{address}: {' '.join(str(error).split())}; {advice}")
