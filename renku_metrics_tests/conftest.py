@@ -10,6 +10,7 @@ import boto3
 import pytest
 
 from renku_metrics_tests.postgres_server import postgres_server
+from renku_metrics_tests.present import constant_present, real_present
 from renku_metrics_tests.servers.ceph import ceph_server
 from renku_metrics_tests.servers.fetched import NOT_ASKED_FOR, asked_for
 from renku_metrics_tests.servers.moto import moto_server
@@ -33,6 +34,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "storage_kind" in metafunc.fixturenames:
         kinds = ["directory", *S3_SERVERS] if "storage_address" in metafunc.fixturenames else [*S3_SERVERS]
         metafunc.parametrize("storage_kind", kinds, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _present() -> Iterator[None]:
+    """Every module begins at the same moment, whatever day the tests run on."""
+    with constant_present():
+        yield
+
+
+@pytest.fixture(scope="module")
+def real_clock() -> Iterator[None]:
+    """For modules whose tests start processes, or ask servers, that tell the time themselves."""
+    with real_present():
+        yield
 
 
 @pytest.fixture(scope="session")

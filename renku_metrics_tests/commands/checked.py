@@ -10,7 +10,6 @@ from click.testing import CliRunner
 from renku_metrics.cli import renku_metrics
 from renkulab.git import Identity
 
-NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 HOUR = dt.timedelta(hours=1)
 ADA = Identity("lovelace", "lovelace@university.example")
 # What a line that says that something failed ends with: what to do.

@@ -10,8 +10,9 @@ from renku_metrics.commands import check_gitlab, check_keycloak, findings
 from renku_metrics.periods import ONE_DAY
 from renku_metrics.sources.http import Patience
 from renku_metrics.store.store import Store
-from renku_metrics_tests.commands.checked import ADA, HOUR, NOW
+from renku_metrics_tests.commands.checked import ADA, HOUR
 from renku_metrics_tests.commands.pulled_store import PulledStore, pulled_store
+from renku_metrics_tests.present import NOW
 from renkulab.git import Repository
 from renkulab.server import RenkuLab, write_deployment
 

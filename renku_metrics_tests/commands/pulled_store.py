@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,11 +19,11 @@ from renku_metrics.pipeline.locks import SourceName
 from renku_metrics.pipeline.pulling import Pull
 from renku_metrics.store.store import Partition, Store
 from renku_metrics.tables import RAW_AMALTHEA_SESSIONS, RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS
+from renku_metrics_tests.present import TODAY
 from renkulab.people import Person
 from renkulab.population import Population
 from renkulab.server import RenkuLab, write_deployment
 
-TODAY = dt.datetime.now(dt.UTC).date()
 START = TODAY - 10 * ONE_DAY
 DAYS: list[Partition] = [("lab", day.isoformat()) for day in days_between(START, TODAY)]
 

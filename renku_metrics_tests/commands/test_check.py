@@ -14,7 +14,8 @@ from click.testing import CliRunner
 
 from renku_metrics.cli import renku_metrics
 from renku_metrics.periods import ONE_DAY
-from renku_metrics_tests.commands.checked import ADA, HOUR, NOW, Checked
+from renku_metrics_tests.commands.checked import ADA, HOUR, Checked
+from renku_metrics_tests.present import NOW
 from renkulab import faults
 from renkulab.server import RenkuLab
 

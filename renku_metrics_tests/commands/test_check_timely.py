@@ -16,8 +16,9 @@ from renku_metrics.pipeline.publication import record_published
 from renku_metrics.pipeline.pulling import coverage_state, source_state
 from renku_metrics.sources.keycloak.realm import LoginsState
 from renku_metrics.store.store import Store
-from renku_metrics_tests.commands.checked import HOUR, NOW, Checked
+from renku_metrics_tests.commands.checked import HOUR, Checked
 from renku_metrics_tests.commands.pulled_store import PulledStore
+from renku_metrics_tests.present import NOW
 from renkulab.server import RenkuLab
 
 MINUTE = dt.timedelta(minutes=1)
@@ -25,7 +26,7 @@ MINUTE = dt.timedelta(minutes=1)
 
 @pytest.fixture
 def store(lab: RenkuLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    # The present of these tests is when they were loaded, which may be long ago.
+    # These tests are about minutes, and the clock goes on.
     monkeypatch.setattr(check, "now", lambda: NOW)
     return Store.at(str(tmp_path / "store"))
 

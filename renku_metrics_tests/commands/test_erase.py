@@ -22,7 +22,8 @@ from renku_metrics.tables import (
     RAW_KEYCLOAK_USERS,
     USER_DAYS,
 )
-from renku_metrics_tests.commands.pulled_store import DAYS, TODAY, PulledStore
+from renku_metrics_tests.commands.pulled_store import DAYS, PulledStore
+from renku_metrics_tests.present import NOW, TODAY
 from renkulab.git import Identity
 from renkulab.people import Person
 
@@ -103,10 +104,9 @@ def test_what_an_erased_person_does_later_is_not_stored(pulled: PulledStore) -> 
     ]
     assert project.repository
     assert person.account
-    now = dt.datetime.now(dt.UTC)
-    commit = project.repository.commit("later\n", Identity(person.name, person.cli_address), now, branch="later")
-    pulled.lab.gitlab.push(project, person.account, {"later": commit.sha}, now, quiet=True)
-    project.last_activity_at = now
+    commit = project.repository.commit("later\n", Identity(person.name, person.cli_address), NOW, branch="later")
+    pulled.lab.gitlab.push(project, person.account, {"later": commit.sha}, NOW, quiet=True)
+    project.last_activity_at = NOW
     pulled.pull()
     stored = pulled.store.read(RAW_GITLAB_COMMITS, DAYS)
     assert commit.sha not in set(stored["sha"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 
 import dagster as dg
@@ -16,8 +15,8 @@ from renku_metrics.store.store import WHOLE
 from renku_metrics.tables import REVISIONS
 from renku_metrics_tests.pipeline.pipeline import Pipeline
 from renku_metrics_tests.pipeline.small_lab import SmallLab, served
+from renku_metrics_tests.present import TODAY
 
-TODAY = dt.datetime.now(dt.UTC).date()
 WEEK = Period.of("week", TODAY - 14 * ONE_DAY)
 START = WEEK.start - 7 * ONE_DAY
 BOB = "bob@elsewhere.example"

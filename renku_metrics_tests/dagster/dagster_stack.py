@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,9 +53,14 @@ class Stack:
         data: dict[str, Any] = content["data"]
         return data
 
-    def backfill(self, assets: list[str]) -> None:
-        """Launches one over every partition of the assets."""
-        parameters = {"assetSelection": [{"path": [name]} for name in assets], "allPartitions": True}
+    def backfill(self, partitions: Mapping[str, tuple[str, str]]) -> None:
+        """Launches one over the partitions of each asset, from a first to a last one."""
+        parameters = {
+            "partitionsByAssets": [
+                {"assetKey": {"path": [name]}, "partitions": {"ranges": [{"start": first, "end": last}]}}
+                for name, (first, last) in partitions.items()
+            ]
+        }
         launched = self.ask(LAUNCH, parameters=parameters)["launchPartitionBackfill"]
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
 

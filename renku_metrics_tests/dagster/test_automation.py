@@ -26,9 +26,8 @@ from renku_metrics_tests.pipeline.pipeline import (
     range_of,
 )
 from renku_metrics_tests.pipeline.small_lab import HOUR, SmallLab, served
+from renku_metrics_tests.present import TODAY, YESTERDAY
 
-TODAY = dt.datetime.now(dt.UTC).date()
-YESTERDAY = TODAY - ONE_DAY
 # Two weeks that are over, and whole in the grid.
 LAST_MONDAY = Period.of("week", YESTERDAY).start
 START = LAST_MONDAY - 14 * ONE_DAY

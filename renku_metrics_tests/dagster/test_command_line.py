@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import subprocess
 import sys
@@ -15,10 +14,10 @@ import pytest
 from renku_metrics.periods import ONE_DAY, midnight
 from renku_metrics_tests.pipeline.pipeline import PEOPLE_AND_PROJECTS, RAW_DAYS, Pipeline
 from renku_metrics_tests.pipeline.small_lab import SmallLab, served
+from renku_metrics_tests.present import TODAY, YESTERDAY
 
 PROJECT = Path(__file__).parents[2]
-TODAY = dt.datetime.now(dt.UTC).date()
-YESTERDAY = TODAY - ONE_DAY
+pytestmark = pytest.mark.usefixtures("real_clock")
 BEFORE = YESTERDAY - ONE_DAY
 
 

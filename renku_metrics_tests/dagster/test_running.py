@@ -15,10 +15,9 @@ from renku_metrics.periods import ONE_DAY, Period, days_between, midnight
 from renku_metrics.tables import EVENT_TYPES, EVENTS, RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS, USER_DAYS, Table
 from renku_metrics_tests.pipeline.pipeline import PEOPLE_AND_PROJECTS, RAW_DAYS, Pipeline, range_of
 from renku_metrics_tests.pipeline.small_lab import ADA, SmallLab, served
+from renku_metrics_tests.present import TODAY, YESTERDAY
 from renkulab.faults import unauthorized
 
-TODAY = dt.datetime.now(dt.UTC).date()
-YESTERDAY = TODAY - ONE_DAY
 LAST_WEEK = Period.of("week", YESTERDAY)
 START = LAST_WEEK.start - 7 * ONE_DAY
 DAYS = list(days_between(START, YESTERDAY))

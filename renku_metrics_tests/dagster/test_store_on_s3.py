@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +13,10 @@ import pytest
 from renku_metrics.periods import ONE_DAY, Period, days_between, midnight
 from renku_metrics.tables import EVENTS, PeriodKind
 from renku_metrics_tests.pipeline.pipeline import Pipeline
+from renku_metrics_tests.present import TODAY
 from renkulab.population import Population
 from renkulab.server import RenkuLab, write_deployment
 
-TODAY = dt.datetime.now(dt.UTC).date()
 START = Period.of("week", TODAY - 7 * ONE_DAY).start
 PLACES = [("lab", day.isoformat()) for day in days_between(START, TODAY - ONE_DAY)]
 KINDS: tuple[PeriodKind, ...] = ("week", "month")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,13 +16,14 @@ from renku_metrics.environment import PROJECT
 from renku_metrics.periods import ONE_DAY, Period, midnight
 from renku_metrics_tests.dagster.dagster_stack import Stack, dagster_stack
 from renku_metrics_tests.pipeline.pipeline import PEOPLE_AND_PROJECTS, RAW_DAYS, Pipeline
+from renku_metrics_tests.present import TODAY, YESTERDAY
 from renku_metrics_tests.servers.fetched import asked_for
 from renkulab.population import Population
 from renkulab.server import RenkuLab, write_deployment
 
-TODAY = dt.datetime.now(dt.UTC).date()
+pytestmark = pytest.mark.usefixtures("real_clock")
 START = Period.of("week", TODAY).start - 21 * ONE_DAY
-# The whole week that both sources and audit log cover, whatever day today is.
+# A whole week that both sources and audit log cover.
 WEEK = Period.of("week", START + 7 * ONE_DAY)
 # On an idle machine it takes a hundred or so.
 LONGEST_WAIT_SECONDS = 600
@@ -71,7 +71,8 @@ def test_a_backfill_is_followed_up_to_the_true_published_numbers(
         for lab in labs:
             running.enter_context(lab)
         stack = running.enter_context(dagster_stack(tmp_path / "home"))
-        stack.backfill([*PEOPLE_AND_PROJECTS, *RAW_DAYS, "events"])
+        deployments, days = (names[0], names[-1]), (f"{names[0]}|{START}", f"{names[-1]}|{YESTERDAY}")
+        stack.backfill(dict.fromkeys(PEOPLE_AND_PROJECTS, deployments) | dict.fromkeys([*RAW_DAYS, "events"], days))
         published = wait_for_complete(pipeline, stack, [lab.name for lab in labs])
 
     # Nothing tells the storage that was used but what is and is not in the folder.

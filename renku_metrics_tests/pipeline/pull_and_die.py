@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from renku_metrics.dagster import raw
 from renku_metrics.object_storage.directory import DirectoryStorage
 from renku_metrics.pipeline.pulling import Pull
 from renku_metrics_tests.pipeline.pipeline import Pipeline
+from renku_metrics_tests.present import constant_present
 
 
 def die(*_: Any) -> Never:
@@ -58,9 +60,9 @@ PLACES: dict[str, Callable[[], None]] = {
 
 
 if __name__ == "__main__":
-    place, deployments, store, partition = sys.argv[1:]
+    place, deployments, store, partition, present = sys.argv[1:]
     PLACES[place]()
-    with dg.DagsterInstance.get() as instance:
+    with constant_present(dt.datetime.fromisoformat(present)), dg.DagsterInstance.get() as instance:
         Pipeline(Path(deployments), store, instance).materialize(
             ["raw_gitlab_commits", "raw_gitlab_pushes"], partition=partition
         )

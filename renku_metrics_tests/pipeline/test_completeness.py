@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 
 import dagster as dg
@@ -23,8 +22,8 @@ from renku_metrics_tests.pipeline.mortal_storage import MortalStorage
 from renku_metrics_tests.pipeline.pipeline import Pipeline
 from renku_metrics_tests.pipeline.planted import WEEKS, plant
 from renku_metrics_tests.pipeline.small_lab import SmallLab, served
+from renku_metrics_tests.present import TODAY
 
-TODAY = dt.datetime.now(dt.UTC).date()
 START = TODAY - 4 * ONE_DAY
 
 

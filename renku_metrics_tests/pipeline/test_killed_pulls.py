@@ -13,15 +13,14 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from renku_metrics.periods import ONE_DAY, midnight
+from renku_metrics.periods import ONE_DAY, midnight, now
 from renku_metrics.pipeline.pulling import read_unreported
 from renku_metrics.tables import RAW_GITLAB_COMMITS
 from renku_metrics_tests.pipeline.pipeline import Pipeline
 from renku_metrics_tests.pipeline.pull_and_die import PLACES
 from renku_metrics_tests.pipeline.small_lab import SmallLab, served
+from renku_metrics_tests.present import TODAY, YESTERDAY
 
-TODAY = dt.datetime.now(dt.UTC).date()
-YESTERDAY = TODAY - ONE_DAY
 START = YESTERDAY - 5 * ONE_DAY
 LATE_DAYS = [START + days * ONE_DAY for days in (1, 2, 3)]
 HISTORY = ["raw_gitlab_commits", "raw_gitlab_pushes"]
@@ -69,7 +68,7 @@ def test_a_pull_after_one_that_was_killed_makes_up_for_it(
     killed = subprocess.run(
         [
             *(sys.executable, "-m", "renku_metrics_tests.pipeline.pull_and_die"),
-            *(place, str(pipeline.deployments), pipeline.address, partition),
+            *(place, str(pipeline.deployments), pipeline.address, partition, now().isoformat()),
         ],
         cwd=Path(__file__).parents[2],
         capture_output=True,

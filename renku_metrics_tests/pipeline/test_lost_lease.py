@@ -16,8 +16,8 @@ from renku_metrics.pipeline.pulling import Pull
 from renku_metrics.store.store import Store
 from renku_metrics.tables import RAW_GITLAB_COMMITS
 from renku_metrics_tests.pipeline.small_lab import SmallLab, served
+from renku_metrics_tests.present import TODAY
 
-TODAY = dt.datetime.now(dt.UTC).date()
 START = TODAY - 5 * ONE_DAY
 BEFORE, AFTER = START + ONE_DAY, START + 2 * ONE_DAY
 

@@ -38,9 +38,9 @@ from renku_metrics_tests.pipeline.planted import (
     plant_everything,
     write_deployment_file,
 )
+from renku_metrics_tests.present import NOW
 
 KINDS: tuple[PeriodKind, ...] = ("week", "month")
-TODAY = dt.datetime.now(dt.UTC)
 HOUR = dt.timedelta(hours=1)
 NOON = dt.datetime(2026, 10, 5, 12, tzinfo=dt.UTC)
 
@@ -85,12 +85,12 @@ def test_everything_that_was_counted_is_published(pipeline: Pipeline) -> None:
 
 
 def login(**fields: Any) -> dict[str, Any]:
-    row = {"deployment": "lab", "login_key": "8f1a2b", "occurred_at": TODAY, "client_id": "renku", "pulled_at": TODAY}
-    return row | {"event_day": TODAY.date().isoformat()} | fields
+    row = {"deployment": "lab", "login_key": "8f1a2b", "occurred_at": NOW, "client_id": "renku", "pulled_at": NOW}
+    return row | {"event_day": NOW.date().isoformat()} | fields
 
 
 def plant_address_of_a_user(pipeline: Pipeline) -> None:
-    row = {"deployment": "lab", "keycloak_id": "k", "address_hashes": ["ada@university.example"], "pulled_at": TODAY}
+    row = {"deployment": "lab", "keycloak_id": "k", "address_hashes": ["ada@university.example"], "pulled_at": NOW}
     pipeline.store.write(RAW_KEYCLOAK_USERS, RAW_KEYCLOAK_USERS.frame([row]), [("lab",)])
 
 
@@ -113,13 +113,13 @@ def plant_address_in_state(pipeline: Pipeline) -> None:
 
 def plant_address_in_a_count(pipeline: Pipeline) -> None:
     table = RUNNING_A_WORKFLOW.table("week")
-    row = {"deployment": "lab", "week": WEEKS[0], "users": 3, "definition": "ada@uni.example", "computed_at": TODAY}
+    row = {"deployment": "lab", "week": WEEKS[0], "users": 3, "definition": "ada@uni.example", "computed_at": NOW}
     written = pipeline.store.write(table, table.frame([row]), [("lab", WEEKS[0])])
     freshness.record_partitions(pipeline.store, table, written, {})
 
 
 def plant_events(store: Store, *days_and_keys: tuple[str, str]) -> None:
-    row = {"deployment": "lab", "event_type": "login", "occurred_at": TODAY, "source": "keycloak"}
+    row = {"deployment": "lab", "event_type": "login", "occurred_at": NOW, "source": "keycloak"}
     rows = [row | {"event_day": day, "event_key": key} for day, key in days_and_keys]
     written = store.write(EVENTS, EVENTS.frame(rows), sorted({("lab", day) for day, _ in days_and_keys}))
     freshness.record_partitions(store, EVENTS, written, {})

@@ -19,13 +19,12 @@ from renku_metrics.periods import ONE_DAY, Period, days_between, midnight
 from renku_metrics.store.store import WHOLE
 from renku_metrics.tables import REVISIONS
 from renku_metrics_tests.pipeline.pipeline import METRICS, PEOPLE_AND_PROJECTS, Pipeline, change_rules_of_events
+from renku_metrics_tests.present import TODAY, YESTERDAY
 from renkulab.git import Identity, Repository
 from renkulab.gitlab import Project, User
 from renkulab.server import RenkuLab, write_deployment
 
 HOUR = dt.timedelta(hours=1)
-TODAY = dt.datetime.now(dt.UTC).date()
-YESTERDAY = TODAY - ONE_DAY
 WEEK = Period.of("week", TODAY - 14 * ONE_DAY)
 START = WEEK.start - 7 * ONE_DAY
 DAY = WEEK.start + 2 * ONE_DAY

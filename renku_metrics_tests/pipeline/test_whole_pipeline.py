@@ -24,12 +24,12 @@ from renku_metrics.pipeline.building import read_raw
 from renku_metrics.pipeline.pulling import Pull
 from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_KEYCLOAK_USERS, PeriodKind
 from renku_metrics_tests.pipeline.pipeline import Pipeline, counts_of
+from renku_metrics_tests.present import TODAY
 from renkulab.histories import serve_histories
 from renkulab.population import Population
 from renkulab.server import RenkuLab, write_deployment
 
 HISTORIES = Path(__file__).resolve().parents[3] / "shared" / "data" / "renku_projects"
-TODAY = dt.datetime.now(dt.UTC).date()
 KINDS: tuple[PeriodKind, ...] = ("week", "month")
 THIS_WEEK = Period.of("week", TODAY).start
 
