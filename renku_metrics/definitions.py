@@ -18,9 +18,10 @@ from renku_metrics.dagster.partitions import Grid  # noqa: E402
 from renku_metrics.dagster.published import published_asset  # noqa: E402
 from renku_metrics.dagster.raw import raw_assets  # noqa: E402
 from renku_metrics.dagster.resources import CentralStore  # noqa: E402
-from renku_metrics.deployments import Deployment, read_deployments  # noqa: E402
+from renku_metrics.deployments import Deployment  # noqa: E402
 from renku_metrics.metrics.definition import CoreAction  # noqa: E402
 from renku_metrics.metrics.dictionary import CORE_ACTIONS  # noqa: E402
+from renku_metrics.sources.registry import read_deployments  # noqa: E402
 
 
 def build_definitions(

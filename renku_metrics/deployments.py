@@ -1,17 +1,20 @@
-"""Reads and checks the deployment files: one YAML file per RenkuLab deployment."""
+"""Reads and checks the deployment files: one YAML file per RenkuLab deployment.
+
+What the section of a source may hold is declared in the folder of the source.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import os
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError
 
 from renku_metrics.errors import ConfigurationError
 from renku_metrics.object_storage import S3_ADDRESS
@@ -35,7 +38,7 @@ def _web_address(value: str) -> str:
     return value.rstrip("/")
 
 
-def _audit_log(value: str) -> str:
+def _storage_address(value: str) -> str:
     if "://" in value and not S3_ADDRESS.fullmatch(value):
         raise ValueError("must be s3://bucket/prefix or a directory")
     return value
@@ -93,48 +96,50 @@ def _secret(value: Any) -> Secret:
 
 
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+StorageAddress = Annotated[str, Field(min_length=1), AfterValidator(_storage_address)]
 SecretReference = Annotated[Any, AfterValidator(_secret)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of a deployment file; that of a source is declared by the source."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
-class GitLab(_Section):
-    url: WebAddress
-    token: SecretReference
-    concurrency: int = Field(default=8, ge=1, le=64)
-    requests_per_minute: int | None = Field(default=None, ge=1)
+Kind = TypeVar("Kind", bound=Section)
 
 
-class Keycloak(_Section):
-    url: WebAddress
-    realm: str = Field(default="Renku", min_length=1)
-    client_id: str = Field(min_length=1)
-    client_secret: SecretReference
-
-
-class Amalthea(_Section):
-    audit_log: Annotated[str, Field(min_length=1), AfterValidator(_audit_log)]
-    endpoint_url: WebAddress | None = None
-
-
-class Deployment(_Section):
-    """One RenkuLab deployment, as its file describes it."""
+class Deployment(Section):
+    """One RenkuLab deployment, as its file describes it; ``sources`` holds the section of each source by its name."""
 
     name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
     title: str = Field(min_length=1)
     start: Annotated[dt.date, BeforeValidator(_day)]
     domains: tuple[Annotated[str, AfterValidator(_domain)], ...] = ()
-    gitlab: GitLab | None = None
-    keycloak: Keycloak | None = None
-    amalthea: Amalthea | None = None
+    sources: Mapping[str, SerializeAsAny[Section]] = Field(default_factory=dict)
+
+    def section(self, kind: type[Kind]) -> Kind | None:
+        """The section of that kind, if the file has it."""
+        return next((section for section in self.sources.values() if isinstance(section, kind)), None)
+
+    def configured(self, kind: type[Kind]) -> Kind:
+        """The same where there must be one. Raises ValueError if there is none."""
+        section = self.section(kind)
+        if section is None:
+            raise ValueError(f"{self.name} has no section {kind.__name__}")
+        return section
 
     def model_post_init(self, _context: Any, /) -> None:
-        for name, section in self:
-            for key, value in section if isinstance(section, _Section) else ():
+        for source, key, secret in self.secrets:
+            secret.place = f"{self.name}.yaml: {source}.{key}"
+
+    @property
+    def secrets(self) -> Iterator[tuple[str, str, Secret]]:
+        """Every secret, with the source and the key that name it."""
+        for source, section in self.sources.items():
+            for key, value in section:
                 if isinstance(value, Secret):
-                    value.place = f"{self.name}.yaml: {name}.{key}"
+                    yield source, key, value
 
 
 class _RepeatedKey(yaml.MarkedYAMLError):
@@ -158,8 +163,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_deployment(path: Path) -> Deployment:
-    """The deployment a file describes.
+def read_deployment(path: Path, sections: Mapping[str, type[Section]]) -> Deployment:
+    """The deployment a file describes; ``sections`` are those that it may have beside its own keys.
 
     Raises ConfigurationError, one line per fault with the file and the key.
     """
@@ -175,10 +180,21 @@ def read_deployment(path: Path) -> Deployment:
         raise ConfigurationError(f"{path}: is not valid YAML{where}") from None
     if not isinstance(content, Mapping):
         raise ConfigurationError(f"{path}: must hold keys and values, beginning with name:")
+    own = {key: value for key, value in content.items() if key not in sections and key != "sources"}
+    faults = [f"{path}: sources: is not a known key"] if "sources" in content else []
+    found: dict[str, Section] = {}
+    for key, section in sections.items():
+        if content.get(key) is not None:
+            try:
+                found[key] = section.model_validate(content[key])
+            except ValidationError as error:
+                faults += _lines(path, error, key)
     try:
-        deployment = Deployment.model_validate(dict(content))
+        deployment = Deployment.model_validate(own | {"sources": found})
     except ValidationError as error:
-        raise ConfigurationError("\n".join(_lines(path, error))) from None
+        raise ConfigurationError("\n".join([*_lines(path, error), *faults])) from None
+    if faults:
+        raise ConfigurationError("\n".join(faults))
     if deployment.name != path.stem:
         raise ConfigurationError(f"{path}: name: is {deployment.name}, so the file must be {deployment.name}.yaml")
     return deployment
@@ -197,7 +213,7 @@ def deployment_files(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def read_deployments(folder: Path) -> dict[str, Deployment]:
+def read_deployments(folder: Path, sections: Mapping[str, type[Section]]) -> dict[str, Deployment]:
     """Every deployment of the folder by name, sorted.
 
     Raises ConfigurationError with every fault of every file, or when there is no file at all.
@@ -206,7 +222,7 @@ def read_deployments(folder: Path) -> dict[str, Deployment]:
     faults: list[str] = []
     for path in deployment_files(folder):
         try:
-            deployment = read_deployment(path)
+            deployment = read_deployment(path, sections)
         except ConfigurationError as error:
             faults.append(str(error))
             continue
@@ -218,10 +234,10 @@ def read_deployments(folder: Path) -> dict[str, Deployment]:
     return dict(sorted(found.items()))
 
 
-def _lines(path: Path, error: ValidationError) -> list[str]:
+def _lines(path: Path, error: ValidationError, section: str = "") -> list[str]:
     lines = []
     for fault in error.errors(include_input=False, include_url=False, include_context=False):
-        key = ".".join(map(_shown, fault["loc"])) or "file"
+        key = ".".join(map(_shown, [*([section] if section else []), *fault["loc"]])) or "file"
         message = {
             "extra_forbidden": "is not a known key",
             "missing": "is missing",

@@ -1,156 +1,51 @@
-"""Every table of the store, declared once: columns, types, keys, and how two pulls of the same row unite."""
+"""Every table of the store, declared once: columns, types, keys, shapes of texts, and whose data a column holds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
-import pandas as pd
 import pyarrow as pa
 
-TIMESTAMP = pa.timestamp("ms", tz="UTC")
-STRINGS = pa.list_(pa.string())
+from renku_metrics.schema import READ_BY, STRINGS, TIMESTAMP, Column, Person, Shape, Table
 
-# How a row that was stored and the same row pulled again unite, column by column:
-# keep what was seen first, take what was seen last, or (lists) keep everything ever seen.
-# A missing value never replaces a known one: a pull loses nothing. What is not the source's word but our reading of it
-# is taken as a whole, missing values included, from the row that the newest reader read; among its equals the stored.
-Merge = Literal["first", "last", "union", "reading"]
-READ_BY = "read_by"
+_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_HASH = r"[0-9a-f]{64}"
 
-
-@dataclass(frozen=True)
-class Column:
-    name: str
-    type: pa.DataType
-    description: str
-    required: bool = False
-    merge: Merge = "first"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the store.
-
-    ``partitioned_by`` names the columns that are in the path (``deployment=…/event_day=…``) and not in the
-    file; frames in memory always carry them.
-    """
-
-    name: str
-    description: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...]
-    partitioned_by: tuple[str, ...] = ()
-    folder: str = ""
-
-    @cached_property
-    def schema(self) -> pa.Schema:
-        """All columns, those of the path included."""
-        return pa.schema(
-            [
-                pa.field(c.name, c.type, nullable=not c.required, metadata={"description": c.description})
-                for c in self.columns
-            ]
-        )
-
-    @cached_property
-    def file_schema(self) -> pa.Schema:
-        """The columns inside a data file."""
-        return pa.schema([field for field in self.schema if field.name not in self.partitioned_by])
-
-    @property
-    def path(self) -> str:
-        return f"{self.folder}/{self.name}" if self.folder else self.name
-
-    def frame(self, rows: Iterable[Mapping[str, Any]] = ()) -> pd.DataFrame:
-        """One row per mapping, with every column of the table in its type; columns not given are missing.
-
-        Raises ValueError when a value does not fit its column.
-        """
-        given = list(rows)
-        return self.frame_of_columns({name: [row.get(name) for row in given] for name in self.schema.names})
-
-    def frame_of_columns(self, columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-        """The same from the values of every column, in the order of the rows; the fast way to many rows."""
-        arrays = []
-        for field in self.schema:
-            try:
-                arrays.append(pa.array(columns[field.name], field.type))
-            except (pa.ArrowException, OverflowError, UnicodeError):
-                # The value itself stays out of the message: it may be personal.
-                raise ValueError(f"{self.name}: {field.name} holds a value that is no {field.type}") from None
-        return to_pandas(pa.table(arrays, schema=self.schema))
-
-    def conform(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The same rows with exactly the table's columns and types, sorted by key.
-
-        Raises ValueError when a column or a required value is missing, a value does not fit its column, or a key
-        stands twice.
-        """
-        absent = [column.name for column in self.columns if column.name not in frame.columns]
-        if absent:
-            raise ValueError(f"{self.name}: there is no column {', '.join(absent)}")
-        for column in self.columns:
-            if column.required and frame[column.name].isna().any():
-                raise ValueError(f"{self.name}: {column.name} is missing in some rows")
-        try:
-            table = pa.Table.from_pandas(frame, schema=self.schema, preserve_index=False)
-        except (pa.ArrowException, OverflowError, UnicodeError) as error:
-            # Arrow names the value first, which may be personal, and the column last.
-            which = f": {error.args[-1]}" if isinstance(error, pa.ArrowException) and len(error.args) > 1 else ""
-            raise ValueError(f"{self.name}: a value does not fit its column{which}") from None
-        result = to_pandas(table).sort_values(list(self.key), ignore_index=True)
-        if result.duplicated(list(self.key)).any():
-            raise ValueError(f"{self.name}: a key ({', '.join(self.key)}) stands twice")
-        return result
-
-    def merge(self, stored: pd.DataFrame, pulled: pd.DataFrame) -> pd.DataFrame:
-        """What is stored and what was pulled, one row per key; nothing stored is lost.
-
-        Pulling the same rows again gives the stored rows unchanged.
-        """
-        both = pd.concat([stored, pulled], ignore_index=True)
-        for column in self.columns:
-            if column.merge == "union":
-                # In one order from the first pull on, so that the second finds nothing to change.
-                both[column.name] = pd.Series([_union([items]) for items in both[column.name]], dtype=object)
-        repeated = both.duplicated(list(self.key), keep=False)
-        if not repeated.any():
-            return self.conform(both)
-        groups = both[repeated].groupby(list(self.key), dropna=False, sort=False)
-        readings = [c.name for c in self.columns if c.merge == "reading"]
-        kept = [c for c in self.columns if c.name not in {*self.key, *readings}]
-        how = {c.name: _union if c.merge == "union" else c.merge for c in kept}
-        united = groups.agg(how).reset_index()
-        if readings:
-            readers = both.loc[repeated, READ_BY].fillna(-1).astype("int64")
-            newest = readers.groupby(groups.ngroup()).idxmax()
-            united[readings] = both.loc[newest, readings].set_axis(united.index)
-        return self.conform(pd.concat([both[~repeated], united], ignore_index=True))
+NAME = Shape("the name of a deployment", r"[a-z0-9][a-z0-9-]*")
+DAY = Shape("a day, YYYY-MM-DD", r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+DAY_OR_NONE = Shape("a day, YYYY-MM-DD, or empty", r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2})?")
+FIRST_OF_MONTH = Shape("the first day of a month, YYYY-MM-DD", r"[0-9]{4}-[0-9]{2}-01")
+KEYED_HASH = Shape("a keyed hash", _HASH)
+SHA = Shape("a commit id", r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+KEYCLOAK_ID = Shape("a UUID or a keyed hash", f"{_UUID}|{_HASH}")
+UUID = Shape("a UUID", _UUID)
+ULID = Shape("a ULID", r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+USER_ID = Shape("a user id", f"{_UUID}|{_HASH}|gitlab:[0-9]+|email:{_HASH}")
+PROJECT_ID = Shape("gitlab:<id> or renku:<ULID>", f"gitlab:[0-9]+|renku:{ULID.pattern}")
+WORD = Shape("one lower case word", r"[a-z][a-z_]{0,29}")
+LABEL = Shape("a Kubernetes name", r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+CLIENT = Shape("the id of an OAuth client", r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,254}")
+EVENT_KEY = Shape("the key of an event", r"[a-z_]+:[0-9A-Za-z./-]+")
+COMMAND = Shape("a sub-command of renku", r"[a-z]+(?:[ -][a-z]+){0,3}")
+OPTION = Shape("the name of an option", r"--[a-z]+(?:-[a-z]+)*")
+HELPER = Shape("what a helper commit of renku does", r"[a-z]+(?: [a-z]+){0,3}")
 
 
-def _union(lists: Iterable[Iterable[str] | None]) -> list[str] | None:
-    known = [items for items in lists if items is not None]
-    return sorted({item for items in known for item in items}) if known else None
-
-
-def to_pandas(table: pa.Table) -> pd.DataFrame:
-    """The same table with nullable integers and booleans, and dates as ``datetime.date``."""
-    kinds = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-    frame: pd.DataFrame = table.to_pandas(types_mapper=kinds.get)
-    return frame
+def one_of(*words: str) -> Shape:
+    """The shape of a closed list of words."""
+    return Shape(f"one of {', '.join(words)}", "|".join(words))
 
 
 # The rules by which an event is linked to its user: that of logins and sessions, then those of commits.
 USER_LINKS = ("keycloak_id", "noreply", "gitlab_address", "keycloak_address", "push", "address_hash")
 
-DEPLOYMENT = Column("deployment", pa.string(), "Name of the RenkuLab deployment.", required=True)
-EVENT_DAY = Column("event_day", pa.string(), "Day in UTC, YYYY-MM-DD.", required=True)
+DEPLOYMENT = Column("deployment", pa.string(), "Name of the RenkuLab deployment.", required=True, shape=NAME)
+MONTH = Column("month", pa.string(), "Month in UTC, by its first day, YYYY-MM-01.", required=True, shape=FIRST_OF_MONTH)
+EVENT_DAY = Column("event_day", pa.string(), "Day in UTC, YYYY-MM-DD.", required=True, shape=DAY)
 PULLED_AT = Column("pulled_at", TIMESTAMP, "When the row was first pulled.", required=True)
 BY_DEPLOYMENT = ("deployment",)
-BY_DAY = ("deployment", "event_day")
+BY_MONTH = ("deployment", "month")
 
 RAW_GITLAB_PROJECTS = Table(
     name="raw_gitlab_projects",
@@ -162,11 +57,25 @@ RAW_GITLAB_PROJECTS = Table(
         DEPLOYMENT,
         Column("project_id", pa.int64(), "GitLab's id of the project.", required=True),
         Column("created_at", TIMESTAMP, "When the project was created.", required=True),
-        Column("creator_id", pa.int64(), "GitLab user who created it.", merge="last"),
-        Column("namespace_id", pa.int64(), "GitLab namespace it lives in.", merge="last"),
-        Column("namespace_kind", pa.string(), "user or group.", merge="last"),
+        Column("creator_id", pa.int64(), "GitLab user who created it.", merge="last", person="gitlab", emptied=True),
+        # A person's own namespace names them as well as their account does.
+        Column(
+            "namespace_id",
+            pa.int64(),
+            "GitLab namespace it lives in.",
+            merge="last",
+            emptied_with="creator_id",
+            unless=("namespace_kind", "group"),
+        ),
+        Column("namespace_kind", pa.string(), "user or group.", merge="last", shape=one_of("user", "group")),
         Column("forked_from_id", pa.int64(), "Project it was forked from.", merge="last"),
-        Column("visibility", pa.string(), "private, internal or public.", merge="last"),
+        Column(
+            "visibility",
+            pa.string(),
+            "private, internal or public.",
+            merge="last",
+            shape=one_of("private", "internal", "public"),
+        ),
         Column("archived", pa.bool_(), "Whether it is archived.", merge="last"),
         Column("last_activity_at", TIMESTAMP, "GitLab's last activity, at most an hour behind.", merge="last"),
         PULLED_AT,
@@ -181,14 +90,24 @@ RAW_GITLAB_USERS = Table(
     key=("deployment", "gitlab_user_id"),
     columns=(
         DEPLOYMENT,
-        Column("gitlab_user_id", pa.int64(), "GitLab's id of the user.", required=True),
-        Column("keycloak_id", pa.string(), "Keycloak id, from the user's identities.", merge="last"),
+        Column("gitlab_user_id", pa.int64(), "GitLab's id of the user.", required=True, person="gitlab"),
+        Column(
+            "keycloak_id",
+            pa.string(),
+            "Keycloak id, from the user's identities.",
+            merge="last",
+            shape=KEYCLOAK_ID,
+            person="keycloak",
+        ),
         Column(
             "address_hashes",
             STRINGS,
             "Keyed hashes of every confirmed email address the user was ever seen with.",
             required=True,
             merge="union",
+            shape=KEYED_HASH,
+            person="address",
+            emptied=True,
         ),
         Column(
             "addresses_on",
@@ -196,11 +115,12 @@ RAW_GITLAB_USERS = Table(
             "Last day, YYYY-MM-DD, of which GitLab knew of anybody's activity when the user's secondary addresses were "
             "read; empty when it knew of none, missing until they are read.",
             merge="last",
+            shape=DAY_OR_NONE,
         ),
         Column("bot", pa.bool_(), "Whether the account is a bot or an access token.", required=True, merge="last"),
-        Column("state", pa.string(), "active, blocked, deactivated, ...", merge="last"),
+        Column("state", pa.string(), "active, blocked, deactivated, ...", merge="last", shape=WORD),
         Column("created_at", TIMESTAMP, "When the account was created."),
-        Column("last_activity_on", pa.string(), "Last day of activity, YYYY-MM-DD.", merge="last"),
+        Column("last_activity_on", pa.string(), "Last day of activity, YYYY-MM-DD.", merge="last", shape=DAY),
         PULLED_AT,
     ),
 )
@@ -213,13 +133,23 @@ RAW_KEYCLOAK_USERS = Table(
     key=("deployment", "keycloak_id"),
     columns=(
         DEPLOYMENT,
-        Column("keycloak_id", pa.string(), "Keycloak's id of the user.", required=True),
+        Column(
+            "keycloak_id",
+            pa.string(),
+            "Keycloak's id of the user.",
+            required=True,
+            shape=KEYCLOAK_ID,
+            person="keycloak",
+        ),
         Column(
             "address_hashes",
             STRINGS,
             "Keyed hashes of every email address the user was ever seen with.",
             required=True,
             merge="union",
+            shape=KEYED_HASH,
+            person="address",
+            emptied=True,
         ),
         Column("enabled", pa.bool_(), "Whether the account is enabled.", merge="last"),
         Column("created_at", TIMESTAMP, "When the account was created."),
@@ -228,21 +158,31 @@ RAW_KEYCLOAK_USERS = Table(
 )
 
 
-def _reading(name: str, kind: pa.DataType, description: str, *, required: bool = False) -> Column:
-    return Column(name, kind, description, required, merge="reading")
+def _reading(
+    name: str,
+    kind: pa.DataType,
+    description: str,
+    *,
+    required: bool = False,
+    shape: Shape | None = None,
+    person: Person | None = None,
+) -> Column:
+    return Column(name, kind, description, required, merge="reading", shape=shape, person=person)
 
 
 RAW_GITLAB_COMMITS = Table(
     name="raw_gitlab_commits",
     folder="raw",
-    description="Commits on any branch, in the file of the day they are dated. One row per project and commit.",
-    partitioned_by=BY_DAY,
+    description="Commits on any branch, in the file of the month they are dated. One row per project and commit.",
+    partitioned_by=BY_MONTH,
     key=("deployment", "event_day", "project_id", "sha"),
+    one_thing=("event_day", "sha"),
     columns=(
         DEPLOYMENT,
+        MONTH,
         EVENT_DAY,
         Column("project_id", pa.int64(), "GitLab's id of the project that holds the commit.", required=True),
-        Column("sha", pa.string(), "Commit id.", required=True),
+        Column("sha", pa.string(), "Commit id.", required=True, shape=SHA),
         Column(
             "dated_at",
             TIMESTAMP,
@@ -250,24 +190,64 @@ RAW_GITLAB_COMMITS = Table(
             required=True,
         ),
         Column("parent_count", pa.int64(), "Number of parents: 0 a root, 2 and more a merge.", required=True),
-        Column("author_address_hash", pa.string(), "Keyed hash of the author's email address.", required=True),
+        Column(
+            "author_address_hash",
+            pa.string(),
+            "Keyed hash of the author's email address.",
+            required=True,
+            shape=KEYED_HASH,
+            person="address",
+            unless=("author_address_kind", "shared"),
+        ),
         Column(
             "author_address_kind",
             pa.string(),
             "personal, noreply (of this deployment), bot, or shared (empty and default addresses).",
             required=True,
             merge="reading",
+            shape=one_of("personal", "noreply", "bot", "shared"),
         ),
-        _reading("author_gitlab_id", pa.int64(), "GitLab user named by a noreply address of this deployment."),
-        _reading("renku_surface", pa.string(), "cli or ui for a message made by renku, missing for any other."),
-        _reading("renku_command", pa.string(), "Sub-command of a message made by renku, such as dataset create."),
-        _reading("renku_options", STRINGS, "Names of the sub-command's own options, without values."),
-        _reading("renku_helper", pa.string(), "What a helper commit of the renku CLI does, such as adding files."),
+        _reading(
+            "author_gitlab_id",
+            pa.int64(),
+            "GitLab user named by a noreply address of this deployment.",
+            person="gitlab",
+        ),
+        _reading(
+            "renku_surface",
+            pa.string(),
+            "cli or ui for a message made by renku, missing for any other.",
+            shape=one_of("cli", "ui"),
+        ),
+        _reading(
+            "renku_command",
+            pa.string(),
+            "Sub-command of a message made by renku, such as dataset create.",
+            shape=COMMAND,
+        ),
+        _reading("renku_options", STRINGS, "Names of the sub-command's own options, without values.", shape=OPTION),
+        _reading(
+            "renku_helper",
+            pa.string(),
+            "What a helper commit of the renku CLI does, such as adding files.",
+            shape=HELPER,
+        ),
         _reading("renku_committer", pa.bool_(), "Whether renku itself is the committer.", required=True),
         _reading("autosave", pa.bool_(), "Whether the platform made it when a session stopped.", required=True),
         _reading(READ_BY, pa.int64(), "Version of the reader of address, message and committer."),
-        Column("pusher_id", pa.int64(), "GitLab user of the push that brought the commit, where known."),
-        Column("push_addresses", pa.int64(), "How many author addresses the commits of that push carry."),
+        Column(
+            "pusher_id",
+            pa.int64(),
+            "GitLab user of the push that brought the commit, where known.",
+            person="gitlab",
+            emptied=True,
+        ),
+        Column(
+            "push_addresses",
+            pa.int64(),
+            "How many author addresses the commits of that push carry.",
+            emptied_with="pusher_id",
+        ),
         PULLED_AT,
     ),
 )
@@ -276,20 +256,26 @@ RAW_GITLAB_PUSHES = Table(
     name="raw_gitlab_pushes",
     folder="raw",
     description="Push events of projects. One row per event.",
-    partitioned_by=BY_DAY,
+    partitioned_by=BY_MONTH,
     key=("deployment", "event_day", "push_id"),
     columns=(
         DEPLOYMENT,
+        MONTH,
         EVENT_DAY,
         Column("push_id", pa.int64(), "GitLab's id of the event.", required=True),
         Column("project_id", pa.int64(), "GitLab's id of the project.", required=True),
-        Column("gitlab_user_id", pa.int64(), "GitLab user who pushed; missing once the account is deleted."),
+        Column(
+            "gitlab_user_id",
+            pa.int64(),
+            "GitLab user who pushed; missing once the account is deleted.",
+            person="gitlab",
+        ),
         Column("pushed_at", TIMESTAMP, "When GitLab received the push.", required=True),
-        Column("action", pa.string(), "pushed, created or removed."),
-        Column("ref_type", pa.string(), "branch or tag."),
+        Column("action", pa.string(), "pushed, created or removed.", shape=WORD),
+        Column("ref_type", pa.string(), "branch or tag.", shape=WORD),
         Column("commit_count", pa.int64(), "Number of commits GitLab counted in the push."),
-        Column("commit_from", pa.string(), "Head before the push; missing for a new branch."),
-        Column("commit_to", pa.string(), "Head after the push; missing for a removed branch."),
+        Column("commit_from", pa.string(), "Head before the push; missing for a new branch.", shape=SHA),
+        Column("commit_to", pa.string(), "Head after the push; missing for a removed branch.", shape=SHA),
         PULLED_AT,
     ),
 )
@@ -298,15 +284,16 @@ RAW_KEYCLOAK_LOGINS = Table(
     name="raw_keycloak_logins",
     folder="raw",
     description="LOGIN events of the Keycloak realm. One row per event; one login can make several.",
-    partitioned_by=BY_DAY,
+    partitioned_by=BY_MONTH,
     key=("deployment", "event_day", "login_key"),
     columns=(
         DEPLOYMENT,
+        MONTH,
         EVENT_DAY,
-        Column("login_key", pa.string(), "Keyed hash of the event's fields.", required=True),
+        Column("login_key", pa.string(), "Keyed hash of the event's fields.", required=True, shape=KEYED_HASH),
         Column("occurred_at", TIMESTAMP, "Time of the event.", required=True),
-        Column("keycloak_id", pa.string(), "Keycloak user who logged in."),
-        Column("client_id", pa.string(), "OAuth client that was logged in to."),
+        Column("keycloak_id", pa.string(), "Keycloak user who logged in.", shape=KEYCLOAK_ID, person="keycloak"),
+        Column("client_id", pa.string(), "OAuth client that was logged in to.", shape=CLIENT),
         PULLED_AT,
     ),
 )
@@ -315,31 +302,40 @@ RAW_AMALTHEA_SESSIONS = Table(
     name="raw_amalthea_sessions",
     folder="raw",
     description=(
-        "Status changes of sessions from Amalthea's audit log. One row per change, in the file of the day of "
-        "the change and, where another, also of the day the session was created."
+        "Status changes of sessions from Amalthea's audit log. One row per change on the day of the change and, where "
+        "that is another day, one more on the day the session was created."
     ),
-    partitioned_by=BY_DAY,
+    partitioned_by=BY_MONTH,
     key=("deployment", "event_day", "namespace", "session_uid", "changed_at", "old_status", "status"),
+    one_thing=("namespace", "session_uid"),
     columns=(
         DEPLOYMENT,
+        MONTH,
         EVENT_DAY,
-        Column("namespace", pa.string(), "Kubernetes namespace of the session."),
-        Column("session_uid", pa.string(), "Kubernetes uid of the session.", required=True),
+        Column("namespace", pa.string(), "Kubernetes namespace of the session.", shape=LABEL),
+        Column("session_uid", pa.string(), "Kubernetes uid of the session.", required=True, shape=UUID),
         Column("created_at", TIMESTAMP, "When the session was created.", required=True),
         Column("changed_at", TIMESTAMP, "When the status changed.", required=True),
-        Column("old_status", pa.string(), "Status before; missing at the creation."),
-        Column("status", pa.string(), "Status after."),
-        Column("keycloak_id", pa.string(), "Keycloak user of the session; missing when anonymous or unlabelled."),
+        Column("old_status", pa.string(), "Status before; missing at the creation.", shape=WORD),
+        Column("status", pa.string(), "Status after.", shape=WORD),
+        Column(
+            "keycloak_id",
+            pa.string(),
+            "Keycloak user of the session; missing when anonymous or unlabelled.",
+            shape=KEYCLOAK_ID,
+            person="keycloak",
+        ),
         Column("anonymous", pa.bool_(), "Whether the session belongs to an anonymous visitor.", required=True),
         Column("gitlab_project_id", pa.int64(), "GitLab project of the session."),
-        Column("renku_project_id", pa.string(), "Renku 2.0 project (ULID) of the session."),
+        Column("renku_project_id", pa.string(), "Renku 2.0 project (ULID) of the session.", shape=ULID),
         PULLED_AT,
     ),
 )
 
-SourceKind = Literal["logins", "commits", "sessions"]
-# Each event type with the kind of source that tells of it.
-EVENT_TYPES: Mapping[str, SourceKind] = {
+# What a source can tell of.
+Activity = Literal["logins", "commits", "sessions"]
+# Each event type with the activity that it is part of.
+EVENT_TYPES: Mapping[str, Activity] = {
     "login": "logins",
     "commit": "commits",
     "dataset_created": "commits",
@@ -348,61 +344,64 @@ EVENT_TYPES: Mapping[str, SourceKind] = {
     "session_started": "sessions",
     "session_resumed": "sessions",
 }
-SOURCES = tuple(dict.fromkeys(EVENT_TYPES.values()))
+ACTIVITIES = tuple(dict.fromkeys(EVENT_TYPES.values()))
 
 EVENTS = Table(
     name="events",
     description="What users did: the cleaned union of all raw tables. One row per thing one user did.",
-    partitioned_by=BY_DAY,
+    partitioned_by=BY_MONTH,
     key=("deployment", "event_day", "event_key"),
     columns=(
         DEPLOYMENT,
+        MONTH,
+        EVENT_DAY,
         Column(
             "event_type",
             pa.string(),
             f"{', '.join(EVENT_TYPES)}.",
             required=True,
+            shape=one_of(*EVENT_TYPES),
         ),
         Column("occurred_at", TIMESTAMP, "When it was done.", required=True),
-        EVENT_DAY,
         Column(
             "user_id",
             pa.string(),
             "Keycloak id where known, else gitlab:<id>, else email:<keyed hash>; missing when nobody is known.",
+            shape=USER_ID,
+            person="user",
         ),
-        Column("user_link", pa.string(), "Rule that linked the event to the user."),
-        Column("project_id", pa.string(), "gitlab:<id> or renku:<ULID>; missing for a login."),
-        Column("source", pa.string(), "gitlab, keycloak or amalthea.", required=True),
-        Column("event_key", pa.string(), "Unique within the deployment.", required=True),
+        Column("user_link", pa.string(), "Rule that linked the event to the user.", shape=one_of(*USER_LINKS)),
+        Column("project_id", pa.string(), "gitlab:<id> or renku:<ULID>; missing for a login.", shape=PROJECT_ID),
+        Column("source", pa.string(), "Name of the source, such as gitlab.", required=True, shape=WORD),
+        Column("event_key", pa.string(), "Unique within the deployment.", required=True, shape=EVENT_KEY),
     ),
 )
 
 USER_DAYS = Table(
     name="user_days",
     description="Who did what on which day, where. One row per distinct user, event type, project and link.",
-    partitioned_by=BY_DAY,
+    partitioned_by=BY_MONTH,
     key=("deployment", "event_day", "event_type", "user_id", "project_id", "user_link"),
     columns=(
         DEPLOYMENT,
+        MONTH,
         EVENT_DAY,
-        Column("event_type", pa.string(), "As in events.", required=True),
-        Column("user_id", pa.string(), "As in events; events without a user are left out.", required=True),
-        Column("project_id", pa.string(), "As in events."),
-        Column("user_link", pa.string(), "As in events.", required=True),
+        Column("event_type", pa.string(), "As in events.", required=True, shape=one_of(*EVENT_TYPES)),
+        Column(
+            "user_id",
+            pa.string(),
+            "As in events; events without a user are left out.",
+            required=True,
+            shape=USER_ID,
+            person="user",
+        ),
+        Column("project_id", pa.string(), "As in events.", shape=PROJECT_ID),
+        Column("user_link", pa.string(), "As in events.", required=True, shape=one_of(*USER_LINKS)),
     ),
 )
 
-RAW_TABLES = (
-    RAW_GITLAB_PROJECTS,
-    RAW_GITLAB_USERS,
-    RAW_KEYCLOAK_USERS,
-    RAW_GITLAB_COMMITS,
-    RAW_GITLAB_PUSHES,
-    RAW_KEYCLOAK_LOGINS,
-    RAW_AMALTHEA_SESSIONS,
-)
-
 PeriodKind = Literal["week", "month"]
+KINDS: tuple[PeriodKind, ...] = ("week", "month")
 
 _LINKED_BY = tuple(
     Column(
@@ -420,8 +419,8 @@ def active_users_table(kind: PeriodKind) -> Table:
     return Table(
         name=f"active_users_{kind}ly",
         folder="metrics",
-        description=f"Distinct users who logged in, committed or started a session in the {kind}.",
-        partitioned_by=("deployment", kind),
+        description=f"Distinct users who logged in, committed or started a session. One row per {kind}.",
+        partitioned_by=BY_DEPLOYMENT,
         key=("deployment", kind),
         columns=(
             DEPLOYMENT,
@@ -441,7 +440,7 @@ def core_action_table(core_action: str, description: str, kind: PeriodKind) -> T
         name=f"{core_action}_{kind}ly",
         folder="metrics",
         description=description,
-        partitioned_by=("deployment", kind),
+        partitioned_by=BY_DEPLOYMENT,
         key=("deployment", kind),
         columns=(
             DEPLOYMENT,
@@ -540,11 +539,11 @@ COVERAGE = Table(
         Column("days", pa.int64(), "Days of the period.", required=True),
         *(
             Column(
-                f"{source}_days",
+                f"{activity}_days",
                 pa.int64(),
-                f"Days of which all {source} are in the numbers; empty for a deployment without that source.",
+                f"Days of which all {activity} are in the numbers; empty for a deployment without a source of them.",
             )
-            for source in SOURCES
+            for activity in ACTIVITIES
         ),
         Column("active_users", pa.int64(), "As in weekly and monthly.", required=True),
         *_LINKED_BY,

@@ -16,16 +16,17 @@ from renku_metrics.commands.show import show
 from renku_metrics.errors import RenkuMetricsError
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.periods import ONE_DAY, Period
+from renku_metrics.sources.registry import SOURCES
 
 WEEKS = 10
 METRICS = [metric.key for metric in (ACTIVE_USERS, *CORE_ACTIONS)]
 # What is materialized together, in this order.
 STEPS = {
-    "projects": ["raw_gitlab_projects"],
-    "users": ["raw_gitlab_users", "raw_keycloak_users"],
-    "commits and pushes": ["raw_gitlab_commits", "raw_gitlab_pushes"],
-    "logins": ["raw_keycloak_logins"],
-    "sessions": ["raw_amalthea_sessions"],
+    **{
+        harvest.name.removeprefix("raw_").replace("_", " "): [table.name for table in harvest.tables]
+        for source in SOURCES
+        for harvest in source.harvests
+    },
     "events": ["events"],
     "user days": ["user_days"],
     "weekly numbers": [f"{key}_weekly" for key in METRICS],

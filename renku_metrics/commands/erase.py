@@ -9,9 +9,9 @@ import click
 
 from renku_metrics import environment
 from renku_metrics.commands.choosing import chosen_files
-from renku_metrics.deployments import read_deployment
 from renku_metrics.errors import RenkuMetricsError
 from renku_metrics.pipeline.erasing import Erasing, Found, erasing
+from renku_metrics.sources.registry import read_deployment
 from renku_metrics.store.store import Store
 
 # A Keycloak id may also be that of a federated user: f:<uuid>:<name>.

@@ -16,32 +16,33 @@ from renku_metrics.dagster import partitions
 from renku_metrics.dagster.partitions import Grid
 from renku_metrics.dagster.raw import RECONCILE
 from renku_metrics.periods import ONE_DAY
-from renku_metrics.tables import (
-    RAW_AMALTHEA_SESSIONS,
-    RAW_GITLAB_COMMITS,
-    RAW_GITLAB_PROJECTS,
-    RAW_GITLAB_PUSHES,
-    RAW_GITLAB_USERS,
-    RAW_KEYCLOAK_LOGINS,
-    RAW_KEYCLOAK_USERS,
-)
+from renku_metrics.sources.registry import SOURCES, raw_tables
+from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_GITLAB_PUSHES
 
 When = dg.AutomationCondition
 Condition = dg.AutomationCondition[dg.AssetKey]
 
-PEOPLE_AND_PROJECTS = [table.name for table in (RAW_GITLAB_PROJECTS, RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS)]
-DAYS = [table.name for table in (RAW_GITLAB_PUSHES, RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS, RAW_AMALTHEA_SESSIONS)]
+
+def whole_tables() -> list[str]:
+    """The raw tables of people and projects, of which there is one file for a deployment."""
+    return [table.name for table in raw_tables() if not table.by_month]
 
 
-def follow_changed_days() -> Condition:
+def monthly_tables() -> list[str]:
+    """The raw tables of what happened, by month."""
+    return [table.name for table in raw_tables() if table.by_month]
+
+
+def follow_changed_months() -> Condition:
     """True for the partitions, of whatever age, that an upstream partition with new content belongs to.
 
     Users and projects change with every pull; alone they start nothing, or all history would be counted each day.
     What failed is tried again once a day. When the rules become others, it is true for every partition there is.
     """
-    people_and_projects = dg.AssetSelection.assets(*PEOPLE_AND_PROJECTS)
     missing = When.newly_missing().since(When.newly_requested() | When.newly_updated())
-    changed = _until_requested(When.any_deps_match(When.data_version_changed()).ignore(people_and_projects))
+    # What changed in the same run has been taken into account by that run.
+    new = (When.data_version_changed() & ~When.executed_with_root_target()) | When.will_be_requested()
+    changed = _until_requested(When.any_deps_match(new).ignore(dg.AssetSelection.assets(*whole_tables())))
     return (missing | changed | _other_rules() | _failed()) & _all_there() & _quiet()
 
 
@@ -63,15 +64,15 @@ def _failed() -> Condition:
 def _until_requested(trigger: Condition) -> Condition:
     """True from the trigger until the partition is requested for it.
 
-    That the partition was updated does not end it: a run that was under way may have read before the change. Nor
-    does the request of the tick before where the trigger has come again.
+    An update does not reset it, because that run may have read the old data. A request from the previous tick does not
+    reset it either if the trigger fired again.
     """
     return trigger.since(When.newly_requested() & ~trigger)
 
 
 def _all_there() -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
-    """Whatever the partition is made of was stored; a week that has just begun is made of nothing yet."""
-    return ~When.any_deps_match(When.missing()) & When.any_deps_match(~When.missing())
+    """Whatever the partition is made of was stored, or will be in the same run."""
+    return ~When.any_deps_missing() & When.any_deps_match(~When.missing() | When.will_be_requested())
 
 
 def _quiet() -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
@@ -85,7 +86,7 @@ def automated(assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetsDefinition
     def with_condition(spec: dg.AssetSpec) -> dg.AssetSpec:
         if spec.group_name == "raw":
             return spec
-        condition = follow_changed_numbers() if spec.group_name == "published" else follow_changed_days()
+        condition = follow_changed_numbers() if spec.group_name == "published" else follow_changed_months()
         return spec.replace_attributes(automation_condition=condition)
 
     return list(dg.map_asset_specs(with_condition, list(assets)))
@@ -94,7 +95,7 @@ def automated(assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetsDefinition
 def sensor() -> dg.AutomationConditionSensorDefinition:
     """What requests the assets that are not raw as their conditions become true."""
     return dg.AutomationConditionSensorDefinition(
-        "follow_changed_days",
+        "follow_changed_months",
         target=dg.AssetSelection.all(),
         default_status=dg.DefaultSensorStatus.RUNNING if _in_production() else dg.DefaultSensorStatus.STOPPED,
         description="Counts again whatever a pull changed, of whatever age, and publishes it.",
@@ -103,11 +104,11 @@ def sensor() -> dg.AutomationConditionSensorDefinition:
 
 @dataclass(frozen=True)
 class PullSchedule:
-    """When which tables are pulled, from which day up to yesterday."""
+    """When which tables are pulled, from the month of which day up to that of yesterday."""
 
     name: str
     cron: str
-    tables: Sequence[str]
+    tables: Callable[[], Sequence[str]]
     first_day: Callable[[dt.date], dt.date]
     description: str
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -117,35 +118,35 @@ PULLS = (
     PullSchedule(
         name="logins_every_four_hours",
         cron="15 */4 * * *",
-        tables=[RAW_KEYCLOAK_LOGINS.name],
+        tables=lambda: [table.name for source in SOURCES if source.often for table in source.tables if table.by_month],
         first_day=lambda yesterday: yesterday,
         description="Logins, often enough that Keycloak's default memory of one day loses none.",
     ),
     PullSchedule(
         name="all_sources_daily",
         cron="0 2 * * *",
-        tables=DAYS,
+        tables=monthly_tables,
         first_day=lambda yesterday: yesterday,
         description="Every source, up to yesterday.",
     ),
     PullSchedule(
         name="last_week",
         cron="0 3 * * 1",
-        tables=DAYS,
+        tables=monthly_tables,
         first_day=lambda yesterday: yesterday - 6 * ONE_DAY,
-        description="On Monday: every source for each day of the last week; numbers follow and are published.",
+        description="On Monday: every source, the last week included; numbers follow and are published.",
     ),
     PullSchedule(
         name="last_month",
         cron="30 3 1 * *",
-        tables=DAYS,
+        tables=monthly_tables,
         first_day=lambda yesterday: yesterday.replace(day=1),
-        description="On the first: every source for each day of the last month; numbers follow and are published.",
+        description="On the first: every source, the last month included; numbers follow and are published.",
     ),
     PullSchedule(
         name="reconciliation_monthly",
         cron="0 18 15 * *",
-        tables=[RAW_GITLAB_PUSHES.name, RAW_GITLAB_COMMITS.name],
+        tables=lambda: [RAW_GITLAB_PUSHES.name, RAW_GITLAB_COMMITS.name],
         first_day=lambda yesterday: yesterday,
         description="Lists every project and branch whole again, and tells what the pulls of changes had missed.",
         tags={RECONCILE: "true"},
@@ -158,7 +159,7 @@ def schedules(grid: Grid) -> list[dg.ScheduleDefinition]:
 
     @dg.schedule(
         name="people_and_projects_daily",
-        job=dg.define_asset_job("pull_people_and_projects", selection=PEOPLE_AND_PROJECTS),
+        job=dg.define_asset_job("pull_people_and_projects", selection=whole_tables()),
         cron_schedule="30 1 * * *",
         execution_timezone="UTC",
         default_status=_schedule_status(),
@@ -178,7 +179,7 @@ def schedules(grid: Grid) -> list[dg.ScheduleDefinition]:
 def _schedule(pull: PullSchedule, grid: Grid) -> dg.ScheduleDefinition:
     @dg.schedule(
         name=pull.name,
-        job=dg.define_asset_job(f"pull_{pull.name}", selection=pull.tables, tags=pull.tags),
+        job=dg.define_asset_job(f"pull_{pull.name}", selection=pull.tables(), tags=pull.tags),
         cron_schedule=pull.cron,
         execution_timezone="UTC",
         default_status=_schedule_status(),
@@ -187,9 +188,9 @@ def _schedule(pull: PullSchedule, grid: Grid) -> dg.ScheduleDefinition:
     def schedule(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         at = context.scheduled_execution_time
         yesterday = at.date() - ONE_DAY
-        first = max(pull.first_day(yesterday), grid.first_day)
+        first = max(pull.first_day(yesterday), grid.first_month)
         if first > yesterday:
-            yield dg.SkipReason(f"the first day of any deployment is {grid.first_day}")
+            yield dg.SkipReason(f"the first month of any deployment is {grid.first_month}")
             return
         for deployment in grid.deployments:
             yield dg.RunRequest(

@@ -1,4 +1,4 @@
-"""The events and the user days: pure functions of the raw tables, per deployment and day."""
+"""The events and the user days: pure functions of the raw tables, per deployment and month."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,23 +13,14 @@ from renku_metrics.deployments import Deployment
 from renku_metrics.errors import NotConservedError
 from renku_metrics.events.union import RULES_VERSION, EventsBuilt
 from renku_metrics.pipeline.building import store_events, store_user_days
+from renku_metrics.sources.registry import SOURCES
 from renku_metrics.store.store import batches
-from renku_metrics.tables import (
-    EVENT_TYPES,
-    EVENTS,
-    RAW_AMALTHEA_SESSIONS,
-    RAW_GITLAB_COMMITS,
-    RAW_GITLAB_PROJECTS,
-    RAW_GITLAB_USERS,
-    RAW_KEYCLOAK_LOGINS,
-    RAW_KEYCLOAK_USERS,
-    USER_DAYS,
-)
+from renku_metrics.tables import EVENT_TYPES, EVENTS, USER_DAYS
 
 GROUP = "events"
-# Days worked on at once: enough to keep the store's connections busy, few enough for a small memory.
-DAYS_AT_ONCE = 60
-# Nothing of a day that fails it is stored, so that nothing that follows is built of it.
+# Months worked on at once: enough to keep the store's connections busy, few enough for a small memory.
+MONTHS_AT_ONCE = 6
+# Nothing of a month that fails it is stored, so nothing that follows is built of it.
 CONSERVED = dg.AssetCheckSpec(
     "rows_are_conserved",
     asset=EVENTS.name,
@@ -39,17 +30,15 @@ CONSERVED = dg.AssetCheckSpec(
 
 def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -> list[dg.AssetsDefinition]:
     """The assets ``events`` and ``user_days``."""
+    tables = dict.fromkeys(table for source in SOURCES for table in source.events_from)
 
     @dg.asset(
         name=EVENTS.name,
-        partitions_def=grid.by_day,
+        partitions_def=grid.by_month,
         backfill_policy=ONE_RUN,
         deps=[
-            *(
-                dg.AssetDep(table.name, partition_mapping=partitions.deployment_of_day())
-                for table in (RAW_GITLAB_PROJECTS, RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS)
-            ),
-            *(table.name for table in (RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS, RAW_AMALTHEA_SESSIONS)),
+            dg.AssetDep(table.name, partition_mapping=None if table.by_month else partitions.deployment_of_month())
+            for table in tables
         ],
         code_version=RULES_VERSION,
         check_specs=[CONSERVED],
@@ -60,16 +49,16 @@ def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -
         rows = 0
         violated: list[str] = []
 
-        def work(name: str, days: list[str]) -> Iterator[Materialized]:
+        def work(name: str, months: list[str]) -> Iterator[Materialized]:
             nonlocal rows
-            for some in batches(days, DAYS_AT_ONCE):
+            for some in batches(months, MONTHS_AT_ONCE):
                 try:
                     built, written = store_events(store, deployments[name], some)
                 except NotConservedError as error:
                     violated.append(str(error))
                     raise
                 rows += built.rows
-                facts = {place: _facts(built.of_day(place[1])) for place in written}
+                facts = {place: _facts(built.of_month(place[1])) for place in written}
                 yield from materialized(store, EVENTS, written, facts)
 
         def checked() -> Iterator[dg.AssetCheckResult]:
@@ -80,7 +69,7 @@ def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -
 
     @dg.asset(
         name=USER_DAYS.name,
-        partitions_def=grid.by_day,
+        partitions_def=grid.by_month,
         backfill_policy=ONE_RUN,
         deps=[EVENTS.name],
         code_version=RULES_VERSION,
@@ -89,10 +78,10 @@ def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -
     def user_days_asset(context: dg.AssetExecutionContext, central_store: CentralStore) -> Results:
         store = central_store.open()
 
-        def work(name: str, days: list[str]) -> Iterator[Materialized]:
-            for some in batches(days, DAYS_AT_ONCE):
+        def work(name: str, months: list[str]) -> Iterator[Materialized]:
+            for some in batches(months, MONTHS_AT_ONCE):
                 found, written = store_user_days(store, deployments[name], some)
-                users = found.groupby("event_day")["user_id"].nunique()
+                users = found.groupby("month")["user_id"].nunique()
                 facts = {place: {"users": int(users.get(place[1], 0))} for place in written}
                 yield from materialized(store, USER_DAYS, written, facts)
 
@@ -101,15 +90,15 @@ def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -
     return [events, user_days_asset]
 
 
-def _facts(of_day: EventsBuilt) -> dict[str, Any]:
-    """What became of a day's raw rows: events by type, and how many were dropped, corrected or linked by each rule."""
-    counts = of_day.events["event_type"].value_counts()
+def _facts(of_month: EventsBuilt) -> dict[str, Any]:
+    """What became of a month's raw rows: events by type, and how many each rule dropped, corrected or linked."""
+    counts = of_month.events["event_type"].value_counts()
     return {
-        # Of every type, for a day that lacks one would be a gap in its plot.
+        # Of every type: a month that lacks one would be a gap in its plot.
         **{event_type: int(counts.get(event_type, 0)) for event_type in EVENT_TYPES},
-        "raw_rows": of_day.rows,
-        "dropped_rows": sum(of_day.dropped.values()),
-        "dropped": {reason: count for reason, count in of_day.dropped.items() if count},
-        "corrected": {correction: count for correction, count in of_day.corrected.items() if count},
-        "linked": {rule: count for rule, count in of_day.linked.items() if count},
+        "raw_rows": of_month.rows,
+        "dropped_rows": sum(of_month.dropped.values()),
+        "dropped": {reason: count for reason, count in of_month.dropped.items() if count},
+        "corrected": {correction: count for correction, count in of_month.corrected.items() if count},
+        "linked": {rule: count for rule, count in of_month.linked.items() if count},
     }

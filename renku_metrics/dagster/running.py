@@ -1,6 +1,6 @@
 """Runs an asset one deployment after the other, so that one that fails does not sink the others.
 
-A run may hold any rectangle of deployments and days. Each partition is recorded in Dagster by an event of its own,
+A run may hold any rectangle of deployments and months. Each partition is recorded in Dagster by an event of its own,
 as soon as it is stored, with its metadata and the version of its content: by the version declarative automation
 leaves alone what did not change.
 """
@@ -18,8 +18,8 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 
 from renku_metrics.dagster import partitions
 from renku_metrics.errors import RenkuMetricsError
+from renku_metrics.schema import Table
 from renku_metrics.store.store import Partition, Store, Stored
-from renku_metrics.tables import Table
 
 # The result of a step would record all its partitions once more, with one version for all. Dagster leaves that out for
 # results marked so, which is how its own observable assets record partitions one by one.
@@ -28,15 +28,16 @@ RECORDED = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
 
 @dataclass(frozen=True)
 class Materialized:
-    """One partition of one table as it now stands in the store."""
+    """One partition of one asset as it is in the store now; ``dimensions`` of its key, if there are two."""
 
-    table: Table
-    partition: Partition
+    asset: str
+    key: str
     version: str
     metadata: dict[str, Any] = field(default_factory=dict)
+    dimensions: dict[str, str] = field(default_factory=dict)
 
 
-# Brings the given days, weeks or months of a deployment up to date (all of it when there are none), and yields each
+# Brings the given weeks or months of a deployment up to date (all of it when there are none), and yields each
 # partition once it is stored, those included that it changed on the way. What was yielded is known to Dagster when
 # the work goes on.
 Work = Callable[[str, list[str]], Iterable[Materialized]]
@@ -47,14 +48,22 @@ Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
 
 
 def materialized(
-    store: Store, table: Table, stored: Mapping[Partition, Stored], facts: Mapping[Partition, dict[str, Any]]
+    store: Store,
+    table: Table,
+    stored: Mapping[Partition, Stored],
+    facts: Mapping[Partition, dict[str, Any]],
+    versions: Mapping[Partition, str] | None = None,
 ) -> list[Materialized]:
-    """The partitions of a table as they stand in the store, each with its row count, location and facts."""
+    """The partitions of a table as they are in the store, each with its row count, location and facts.
+
+    ``versions``: what automation follows, if it is not the version of the file.
+    """
     return [
         Materialized(
-            table=table,
-            partition=partition,
-            version=state.version,
+            asset=table.name,
+            key="|".join(partition),
+            version=(versions or {}).get(partition, state.version),
+            dimensions=dict(zip(table.partitioned_by, partition, strict=True)) if len(partition) > 1 else {},
             metadata={
                 "dagster/partition_row_count": state.rows,
                 "dagster/uri": store.address(table, partition),
@@ -94,14 +103,13 @@ def each_deployment(
 
 
 def _event(item: Materialized) -> dg.AssetMaterialization:
-    dimensions = dict(zip(item.table.partitioned_by, item.partition, strict=True)) if len(item.partition) > 1 else {}
     return dg.AssetMaterialization(
-        item.table.name,
-        partition="|".join(item.partition),
+        item.asset,
+        partition=item.key,
         metadata=item.metadata,
         tags={
             "dagster/data_version": item.version,
             "dagster/data_version_is_user_provided": "true",
-            **{f"dagster/partition/{name}": value for name, value in dimensions.items()},
+            **{f"dagster/partition/{name}": value for name, value in item.dimensions.items()},
         },
     )

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 import dagster as dg
 import pyarrow as pa
 
-from renku_metrics.tables import STRINGS, TIMESTAMP, Table
+from renku_metrics.schema import STRINGS, TIMESTAMP, Table
 
 OWNERS = ["team:renku"]
 # A run may hold years of days: one pass per deployment, not one run a day.

@@ -35,6 +35,8 @@ CORRECTIONS = (REDATED, RECOVERED)
 
 # The value of renku_helper for the one-per-workflow commits of `renku migrate`.
 MIGRATED_WORKFLOW_HELPER = "migrated workflow"
+# Of a day's sessions that no anonymous visitor started, so many may lack their user before the day counts as not known.
+NAMELESS_AT_MOST = 0.05
 TOLD_BY_ANY_LINE = ("keycloak_id", "gitlab_project_id", "renku_project_id")
 
 
@@ -118,6 +120,20 @@ def clean_sessions(sessions: pd.DataFrame) -> CleanSessions:
     reason[resumes] = DUPLICATE_LINE
     reason[~changed_today] = COUNTED_ON_ANOTHER_DAY
     return CleanSessions(started, resumed, reason.drop(started.index.union(resumed.index)))
+
+
+def days_without_users(sessions: pd.DataFrame) -> set[str]:
+    """The days on which it is not known who started more than NAMELESS_AT_MOST of the sessions.
+
+    ``sessions`` is a frame of RAW_AMALTHEA_SESSIONS of whole days. By default Amalthea labels no session at all, and
+    nobody would be counted.
+    """
+    created_today = sessions["created_at"].dt.strftime("%Y-%m-%d") == sessions["event_day"]
+    lines = sessions[created_today & ~sessions["anonymous"].astype(bool)]
+    # Any line of a session may name its user.
+    nameless = lines.groupby(["event_day", "namespace", "session_uid"], dropna=False)["keycloak_id"].count() == 0
+    share = nameless.groupby("event_day").mean()
+    return set(share.index[share > NAMELESS_AT_MOST])
 
 
 def _day(times: pd.Series) -> pd.Series:

@@ -14,20 +14,8 @@ import pandas as pd
 
 from renku_metrics.events.cleaning import clean_commits
 from renku_metrics.events.links import Identities
-from renku_metrics.tables import (
-    EVENTS,
-    RAW_AMALTHEA_SESSIONS,
-    RAW_GITLAB_PROJECTS,
-    RAW_GITLAB_PUSHES,
-    RAW_GITLAB_USERS,
-    RAW_KEYCLOAK_LOGINS,
-    RAW_KEYCLOAK_USERS,
-    USER_DAYS,
-    Table,
-)
-
-SESSION = ["namespace", "session_uid"]
-COMMIT = ["event_day", "sha"]
+from renku_metrics.schema import STRINGS, Column, Table
+from renku_metrics.tables import RAW_GITLAB_COMMITS
 
 
 def user_ids_of(user_id: str, gitlab_users: pd.DataFrame, keycloak_users: pd.DataFrame) -> set[str]:
@@ -71,51 +59,53 @@ class Erased:
         return self._tombstone(user_id) in self._tombstones
 
     def clear(self, table: Table, frame: pd.DataFrame) -> Cleared:
-        """What may stay of any table but RAW_GITLAB_COMMITS."""
-        if table is RAW_GITLAB_PROJECTS:
-            created = self._of(_gitlab(frame["creator_id"]))
-            # A person's own namespace names them as well as their account does.
-            own_namespace = created & frame["namespace_kind"].eq("user").fillna(value=False).astype(bool)
-            return _cleared(frame, _none(frame), {"creator_id": created, "namespace_id": own_namespace})
-        if table.name in (RAW_GITLAB_USERS.name, RAW_KEYCLOAK_USERS.name):
-            removed = self._of(frame["keycloak_id"])
-            if table.name == RAW_GITLAB_USERS.name:
-                removed |= self._of(_gitlab(frame["gitlab_user_id"]))
-            return self._without_addresses(frame, removed)
-        if table is RAW_GITLAB_PUSHES:
-            return _cleared(frame, self._of(_gitlab(frame["gitlab_user_id"])))
-        if table is RAW_KEYCLOAK_LOGINS:
-            return _cleared(frame, self._of(frame["keycloak_id"]))
-        if table is RAW_AMALTHEA_SESSIONS:
-            # Lines that lost their labels are of the same session.
-            sessions = pd.MultiIndex.from_frame(frame[SESSION])
-            return _cleared(frame, _isin(sessions, self._of(frame["keycloak_id"])))
-        if table in (EVENTS, USER_DAYS):
-            return _cleared(frame, self._of(frame["user_id"]))
-        raise ValueError(f"{table.name} holds nothing that is known to be a person's")
+        """What may stay of a table, by the columns of people that it declares."""
+        return self._clear(table, frame, _none(frame))
 
     def clear_commits(self, commits: pd.DataFrame, projects: pd.DataFrame, identities: Identities) -> Cleared:
         """What may stay of RAW_GITLAB_COMMITS: the commits that the rules of events link to somebody else.
 
-        Of these the push is forgotten where an erased person made it.
+        Of these the push is forgotten if an erased person made it.
         """
-        address = _email(commits["author_address_hash"].where(commits["author_address_kind"].ne("shared")))
-        written = self._of(_gitlab(commits["author_gitlab_id"])) | self._of(address)
         clean = clean_commits(commits, projects)
         linked = self._of(identities.link_commits(clean.commits, clean.copies)["user_id"])
-        same_commit = pd.MultiIndex.from_frame(commits[COMMIT])
-        removed = _isin(same_commit, written | linked.reindex(commits.index, fill_value=False))
-        # In every project: a push that is left must not pass for the only one.
-        pushed = _isin(same_commit, self._of(_gitlab(commits["pusher_id"])))
-        return _cleared(commits, removed, {"pusher_id": pushed, "push_addresses": pushed})
+        return self._clear(RAW_GITLAB_COMMITS, commits, linked.reindex(commits.index, fill_value=False))
 
-    def _without_addresses(self, frame: pd.DataFrame, removed: pd.Series) -> Cleared:
-        held = frame["address_hashes"].explode().dropna()
+    def _clear(self, table: Table, frame: pd.DataFrame, removed: pd.Series) -> Cleared:
+        thing = list(table.one_thing)
+        emptied: dict[str, pd.Series] = {}
+        rows = frame
+        stripped = _none(frame)
+        for column in table.personal:
+            if column.type == STRINGS:
+                rows, shorter = self._without_items(rows, column)
+                stripped |= shorter
+                continue
+            theirs = self._of(_user_ids(column, frame)) & ~_excepted(column, frame)
+            if column.emptied:
+                emptied[column.name] = theirs
+            else:
+                removed = removed | theirs
+        if thing:
+            of_thing = pd.MultiIndex.from_frame(frame[thing])
+            removed = _isin(of_thing, removed)
+            # In every project: a push that is left must not look like the only one.
+            emptied = {name: _isin(of_thing, theirs) for name, theirs in emptied.items()}
+        for column in table.columns:
+            where = emptied.get(column.emptied_with or column.name)
+            if where is None:
+                continue
+            there = where & ~removed & ~_excepted(column, frame) & frame[column.name].notna()
+            rows = rows.assign(**{column.name: rows[column.name].mask(there, pd.NA)})
+            stripped |= there
+        return Cleared(rows[~removed], removed, stripped & ~removed)
+
+    def _without_items(self, frame: pd.DataFrame, column: Column) -> tuple[pd.DataFrame, pd.Series]:
+        held = frame[column.name].explode().dropna()
         erased = frozenset(held[self._of(_email(held))])
-        kept = [[own for own in hashes if own not in erased] for hashes in frame["address_hashes"]]
-        shorter = frame["address_hashes"].map(len) > pd.Series(map(len, kept), index=frame.index, dtype="int64")
-        rows = frame.assign(address_hashes=pd.Series(kept, index=frame.index, dtype=object))
-        return Cleared(rows[~removed], removed, shorter & ~removed)
+        kept = [[own for own in items if own not in erased] for items in frame[column.name]]
+        shorter = frame[column.name].map(len) > pd.Series(map(len, kept), index=frame.index, dtype="int64")
+        return frame.assign(**{column.name: pd.Series(kept, index=frame.index, dtype=object)}), shorter
 
     def _of(self, user_ids: pd.Series) -> pd.Series:
         """Whether each of the user ids is an erased person's; a missing one is nobody's."""
@@ -123,15 +113,20 @@ class Erased:
         return pd.Series([known.get(user_id, False) for user_id in user_ids], index=user_ids.index, dtype=bool)
 
 
-def _cleared(frame: pd.DataFrame, removed: pd.Series, emptied: dict[str, pd.Series] | None = None) -> Cleared:
-    """Without the rows removed, and with no value in the columns and rows to be ``emptied``."""
-    rows = frame[~removed].copy()
-    stripped = _none(frame)
-    for column, where in (emptied or {}).items():
-        there = where & ~removed & frame[column].notna()
-        rows.loc[there[~removed], column] = pd.NA
-        stripped |= there
-    return Cleared(rows, removed, stripped)
+def _user_ids(column: Column, frame: pd.DataFrame) -> pd.Series:
+    """The user ids, as in events, of the people whom the column names."""
+    values = frame[column.name]
+    if column.person == "gitlab":
+        return _gitlab(values)
+    return _email(values) if column.person == "address" else values
+
+
+def _excepted(column: Column, frame: pd.DataFrame) -> pd.Series:
+    """The rows in which the column names nobody."""
+    if column.unless is None:
+        return _none(frame)
+    other, value = column.unless
+    return frame[other].eq(value).fillna(value=False).astype(bool)
 
 
 def _isin(groups: pd.MultiIndex, rows: pd.Series) -> pd.Series:

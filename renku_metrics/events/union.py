@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from renku_metrics.events.classification import classify
-from renku_metrics.events.cleaning import BOT, CORRECTIONS, REASONS, RECOVERED, REDATED, clean_commits, clean_sessions
+from renku_metrics.events.cleaning import (
+    BOT,
+    CORRECTIONS,
+    REASONS,
+    RECOVERED,
+    REDATED,
+    clean_commits,
+    clean_sessions,
+    days_without_users,
+)
 from renku_metrics.events.links import COMMIT_RULES, KEYCLOAK_ID, Identities
-from renku_metrics.tables import EVENTS
+from renku_metrics.tables import (
+    EVENTS,
+    RAW_AMALTHEA_SESSIONS,
+    RAW_GITLAB_COMMITS,
+    RAW_GITLAB_PROJECTS,
+    RAW_GITLAB_USERS,
+    RAW_KEYCLOAK_LOGINS,
+    RAW_KEYCLOAK_USERS,
+    USER_DAYS,
+)
 
 # Raised with every change of which events or user days there are, or whose they are: what was built by other rules is
 # stale, and is built again.
@@ -18,17 +37,8 @@ NOBODY = "nobody"
 NONE = pd.Series([], dtype=object)
 
 
-@dataclass(frozen=True)
-class RawFrames:
-    """The raw tables of one deployment: projects and users whole, the others for any set of whole days."""
-
-    deployment: str
-    projects: pd.DataFrame
-    gitlab_users: pd.DataFrame
-    keycloak_users: pd.DataFrame
-    commits: pd.DataFrame
-    logins: pd.DataFrame
-    sessions: pd.DataFrame
+# Frames of raw tables of one deployment, by the name of the table: whole, or any set of whole days of those by month.
+Frames = Mapping[str, pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -78,16 +88,18 @@ class EventsBuilt:
         """Whether rows in = events out + dropped."""
         return self.rows == self.origins + sum(self.dropped.values())
 
-    def of_day(self, day: str) -> EventsBuilt:
-        """The same for one of the days."""
-        return EventsBuilt(self.events[self.events["event_day"] == day], self.account[self.account.index == day])
+    def of_month(self, month: str) -> EventsBuilt:
+        """The same for one of the months."""
+        days = self.account.index.str[:7] == month[:7]
+        return EventsBuilt(self.events[self.events["month"] == month], self.account[days])
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """What one raw table gives.
 
     ``derived`` are the days of its derived events; ``dropped`` as REASONS and ``corrected`` as CORRECTIONS by row.
+    ``nameless_days``: the days of which it is not known who did most of what was done.
     """
 
     raw: pd.DataFrame
@@ -95,26 +107,26 @@ class _Part:
     derived: pd.Series
     dropped: pd.Series
     corrected: pd.Series
+    nameless_days: frozenset[str] = frozenset()
 
 
-def build_events(raw: RawFrames) -> EventsBuilt:
-    """The events of the days given, as a frame of EVENTS, sorted by key.
+def unite(deployment: str, parts: Sequence[Part]) -> EventsBuilt:
+    """The events of the parts, as a frame of EVENTS, sorted by key.
 
     The same rows whether days are built one by one or together, and in whatever order the raw rows come.
     """
-    parts = [
-        _from_commits(
-            raw.commits.reset_index(drop=True), raw.projects, Identities(raw.gitlab_users, raw.keycloak_users)
-        ),
-        _from_logins(raw.logins.reset_index(drop=True)),
-        _from_sessions(raw.sessions.reset_index(drop=True)),
-    ]
     found = [part.events for part in parts if len(part.events)]
     together = pd.concat(found, ignore_index=True) if found else EVENTS.frame()
-    return EventsBuilt(EVENTS.conform(together.assign(deployment=raw.deployment)), _account(parts))
+    return EventsBuilt(EVENTS.conform(together.assign(deployment=deployment)), _account(parts))
 
 
-def _account(parts: list[_Part]) -> pd.DataFrame:
+def user_days(events: pd.DataFrame) -> pd.DataFrame:
+    """The distinct rows of USER_DAYS in a frame of EVENTS; events without a user are left out."""
+    columns = [column.name for column in USER_DAYS.columns]
+    return USER_DAYS.conform(events.loc[events["user_id"].notna(), columns].drop_duplicates())
+
+
+def _account(parts: Sequence[Part]) -> pd.DataFrame:
     rows = pd.concat([part.raw["event_day"] for part in parts]).value_counts()
     derived = pd.concat([part.derived for part in parts]).value_counts()
     told = [(part.raw["event_day"], reasons) for part in parts for reasons in (part.dropped, part.corrected)]
@@ -125,8 +137,11 @@ def _account(parts: list[_Part]) -> pd.DataFrame:
     return account.fillna(0).astype("int64").sort_index().rename_axis(index="event_day", columns=None)
 
 
-def _from_commits(raw: pd.DataFrame, projects: pd.DataFrame, identities: Identities) -> _Part:
-    clean = clean_commits(raw, projects)
+def from_commits(frames: Frames) -> Part:
+    """Commits, and what renku did with them, linked to people."""
+    raw = frames[RAW_GITLAB_COMMITS.name].reset_index(drop=True)
+    identities = Identities(frames[RAW_GITLAB_USERS.name], frames[RAW_KEYCLOAK_USERS.name])
+    clean = clean_commits(raw, frames[RAW_GITLAB_PROJECTS.name])
     links = identities.link_commits(clean.commits, clean.copies)
     bots = links["bot"].astype(bool)
     commits, links = clean.commits[~bots], links[~bots]
@@ -147,10 +162,12 @@ def _from_commits(raw: pd.DataFrame, projects: pd.DataFrame, identities: Identit
     derived = events.loc[did.index].assign(event_type=did, event_key=did + ":" + commits.loc[did.index, "sha"])
     redated = commits.index[commits["dated_at"] == commits["pulled_at"]]
     corrected = pd.Series(REDATED, index=redated, dtype=object)
-    return _Part(raw, pd.concat([events, derived]), derived["event_day"], dropped, corrected)
+    return Part(raw, pd.concat([events, derived]), derived["event_day"], dropped, corrected)
 
 
-def _from_logins(logins: pd.DataFrame) -> _Part:
+def from_logins(frames: Frames) -> Part:
+    """A login of each row of RAW_KEYCLOAK_LOGINS."""
+    logins = frames[RAW_KEYCLOAK_LOGINS.name].reset_index(drop=True)
     events = pd.DataFrame(
         {
             "event_type": "login",
@@ -163,17 +180,20 @@ def _from_logins(logins: pd.DataFrame) -> _Part:
             "event_key": "login:" + logins["login_key"],
         }
     )
-    return _Part(logins, events, NONE, NONE, NONE)
+    return Part(logins, events, NONE, NONE, NONE)
 
 
-def _from_sessions(sessions: pd.DataFrame) -> _Part:
+def from_sessions(frames: Frames) -> Part:
+    """Starts and resumes of sessions."""
+    sessions = frames[RAW_AMALTHEA_SESSIONS.name].reset_index(drop=True)
     clean = clean_sessions(sessions)
     started = _session_events(clean.started, "session_started", clean.started["created_at"])
     resumed = _session_events(clean.resumed, "session_resumed", clean.resumed["changed_at"])
     milliseconds = clean.resumed["changed_at"].dt.as_unit("ms").astype("int64").astype("str")
     resumed["event_key"] += "/" + milliseconds
     recovered = pd.Series(RECOVERED, index=clean.started.index[clean.started["old_status"].notna()], dtype=object)
-    return _Part(sessions, pd.concat([started, resumed]), clean.twice["event_day"], clean.dropped, recovered)
+    nameless = frozenset(days_without_users(sessions))
+    return Part(sessions, pd.concat([started, resumed]), clean.twice["event_day"], clean.dropped, recovered, nameless)
 
 
 def _session_events(lines: pd.DataFrame, event_type: str, occurred_at: pd.Series) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from renku_metrics.metrics.coverage import NOT_CONFIGURED, NOT_OVER
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
-from renku_metrics.tables import SOURCES, PeriodKind, SourceKind
+from renku_metrics.tables import ACTIVITIES, Activity, PeriodKind
 
 # How many weeks are compared, each with as many before it, and how far from their median it may be: in users, and in
 # multiples of how far these weeks lie from it themselves.
@@ -100,14 +100,14 @@ def _series(weeks: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """The ``users`` of every number, the denominator's included, in the weeks that may be compared, oldest first."""
     active = weeks.assign(core_action=ACTIVE_USERS.key, users=weeks["active_users"])
     everything = pd.concat([weeks, active.drop_duplicates(["deployment", "period"])])
-    sources = {metric.key: metric.sources for metric in (ACTIVE_USERS, *CORE_ACTIONS)}
+    sources = {metric.key: metric.activities for metric in (ACTIVE_USERS, *CORE_ACTIONS)}
     for (_, key), series in everything.sort_values("period_start").groupby(["deployment", "core_action"]):
-        needed = sources.get(str(key), SOURCES)
+        needed = sources.get(str(key), ACTIVITIES)
         known = series[[not _lacks(missing, needed) for missing in series["missing"]]]
         yield known.reset_index(drop=True)
 
 
-def _lacks(missing: str, sources: Collection[SourceKind]) -> bool:
+def _lacks(missing: str, sources: Collection[Activity]) -> bool:
     """Whether days of one of the sources lack, or are to come. A source that there never was lacks in all weeks."""
     reasons = [reason for reason in missing.split("; ") if not reason.endswith(NOT_CONFIGURED)]
     return any(reason == NOT_OVER or reason.partition(":")[0] in sources for reason in reasons)

@@ -5,18 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping
 
-import pandas as pd
-
 from renku_metrics.periods import ONE_DAY, Period, Span, midnight, ranges_of_days
-from renku_metrics.tables import SOURCES, SourceKind
+from renku_metrics.tables import ACTIVITIES, Activity
 
 NOT_OVER = "period not over"
 NOT_CONFIGURED = "not configured"
-# Of a day's sessions that no anonymous visitor started, so many may lack their user before the day counts as not known.
-NAMELESS_AT_MOST = 0.05
 
-# For each source of a deployment the time its pulls saw; None where the deployment has no such source.
-Coverage = Mapping[SourceKind, list[Span] | None]
+# For each activity the time that the pulls saw; None where the deployment has no source that tells of it.
+Coverage = Mapping[Activity, list[Span] | None]
 
 
 def add(spans: Iterable[Span], new: Span) -> list[Span]:
@@ -30,6 +26,13 @@ def add(spans: Iterable[Span], new: Span) -> list[Span]:
         else:
             united.append(span)
     return united
+
+
+def both(some: Iterable[Span], others: Iterable[Span]) -> list[Span]:
+    """The time that is in both, sorted."""
+    held = list(others)
+    common = (Span(max(one.start, other.start), min(one.end, other.end)) for one in some for other in held)
+    return sorted(span for span in common if span.start < span.end)
 
 
 def without(spans: Iterable[Span], days: Iterable[dt.date]) -> list[Span]:
@@ -51,20 +54,6 @@ def covers(spans: Iterable[Span], day: dt.date) -> bool:
     return any(span.start <= midnight(day) and midnight(day + ONE_DAY) <= span.end for span in spans)
 
 
-def days_without_users(sessions: pd.DataFrame) -> set[str]:
-    """The days on which it is not known who started more than NAMELESS_AT_MOST of the sessions.
-
-    ``sessions`` is a frame of RAW_AMALTHEA_SESSIONS of whole days. By default Amalthea labels no session at all, and
-    nobody would be counted.
-    """
-    created_today = sessions["created_at"].dt.strftime("%Y-%m-%d") == sessions["event_day"]
-    lines = sessions[created_today & ~sessions["anonymous"].astype(bool)]
-    # Any line of a session may name its user.
-    nameless = lines.groupby(["event_day", "namespace", "session_uid"], dropna=False)["keycloak_id"].count() == 0
-    share = nameless.groupby("event_day").mean()
-    return set(share.index[share > NAMELESS_AT_MOST])
-
-
 def missing(period: Period, coverage: Coverage, now: dt.datetime) -> str:
     """Why the period is not complete, as in the published column ``missing``; empty when it is.
 
@@ -72,23 +61,13 @@ def missing(period: Period, coverage: Coverage, now: dt.datetime) -> str:
     """
     over = [day for day in period.days if midnight(day + ONE_DAY) <= now]
     reasons = []
-    for source in SOURCES:
-        spans = coverage.get(source)
+    for activity in ACTIVITIES:
+        spans = coverage.get(activity)
         if spans is None:
-            reasons.append(f"{source}:{NOT_CONFIGURED}")
+            reasons.append(f"{activity}:{NOT_CONFIGURED}")
         else:
             gaps = ranges_of_days([day for day in over if not covers(spans, day)])
-            reasons += [f"{source}:{first}..{last}" for first, last in gaps]
+            reasons += [f"{activity}:{first}..{last}" for first, last in gaps]
     if len(over) < len(period.days):
         reasons.append(NOT_OVER)
     return "; ".join(reasons)
-
-
-def to_json(spans: Iterable[Span]) -> list[list[str]]:
-    """Start and end of each span, ISO 8601 UTC."""
-    return [[span.start.astimezone(dt.UTC).isoformat(), span.end.astimezone(dt.UTC).isoformat()] for span in spans]
-
-
-def from_json(content: Iterable[Iterable[str]]) -> list[Span]:
-    """The spans that ``to_json`` wrote."""
-    return [Span(*(dt.datetime.fromisoformat(time) for time in pair)) for pair in content]

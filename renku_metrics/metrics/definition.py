@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from renku_metrics.tables import EVENT_TYPES, PeriodKind, SourceKind, Table, active_users_table, core_action_table
+from renku_metrics.schema import Table
+from renku_metrics.tables import EVENT_TYPES, Activity, PeriodKind, active_users_table, core_action_table
 
 Status = Literal["active", "provisional", "broken", "removed"]
 
@@ -78,7 +79,7 @@ class Metric(ABC):
         return f"distinct user_id with at least one event {either} in the period"
 
     @property
-    def sources(self) -> tuple[SourceKind, ...]:
+    def activities(self) -> tuple[Activity, ...]:
         """Where its events come from. A share needs those of the denominator as well."""
         return tuple(dict.fromkeys(EVENT_TYPES[event_type] for event_type in self.event_types))
 

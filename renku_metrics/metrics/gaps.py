@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from renku_metrics.metrics.coverage import NAMELESS_AT_MOST
+from renku_metrics.events.cleaning import NAMELESS_AT_MOST
 from renku_metrics.metrics.definition import Gap
 
 HISTORIES = "seven public projects of RenkuLab, 1,065 commits, 2021 to 2024"

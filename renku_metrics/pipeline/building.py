@@ -9,150 +9,200 @@ import pandas as pd
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import NotConservedError
-from renku_metrics.events.union import RULES_VERSION, EventsBuilt, RawFrames, build_events
-from renku_metrics.events.user_days import user_days
+from renku_metrics.events import union
+from renku_metrics.events.union import EventsBuilt, Frames, unite, user_days
 from renku_metrics.metrics.counting import count
 from renku_metrics.metrics.definition import Metric
-from renku_metrics.periods import ONE_DAY, Period, midnight
-from renku_metrics.pipeline.relinking import PEOPLE
-from renku_metrics.pipeline.unlabelled import record_unlabelled
-from renku_metrics.store import ledger as freshness
-from renku_metrics.store.store import Partition, Store, Stored
-from renku_metrics.tables import (
-    EVENTS,
-    RAW_AMALTHEA_SESSIONS,
-    RAW_GITLAB_COMMITS,
-    RAW_GITLAB_PROJECTS,
-    RAW_GITLAB_USERS,
-    RAW_KEYCLOAK_LOGINS,
-    RAW_KEYCLOAK_USERS,
-    USER_DAYS,
-    PeriodKind,
-    Table,
+from renku_metrics.periods import Period
+from renku_metrics.schema import DAY, Table, month_of
+from renku_metrics.sources.registry import source_of, sources_of
+from renku_metrics.store.ledger import (
+    BEFORE,
+    BUILDING,
+    RULES,
+    WHOLE_TABLE,
+    Built,
+    Count,
+    Counted,
+    Ledger,
+    Of,
+    Pulled,
 )
-
-EVENTS_COME_OF = (RAW_GITLAB_COMMITS.name, RAW_KEYCLOAK_LOGINS.name, RAW_AMALTHEA_SESSIONS.name, PEOPLE)
+from renku_metrics.store.store import Partition, Store, Stored
+from renku_metrics.tables import EVENTS, USER_DAYS, PeriodKind
 
 
 def store_events(
-    store: Store, deployment: Deployment, days: Sequence[str]
+    store: Store, deployment: Deployment, months: Sequence[str]
 ) -> tuple[EventsBuilt, dict[Partition, Stored]]:
-    """The events of some days of a deployment, built from its raw tables and stored.
+    """The events of some months of a deployment, built from its raw tables and stored.
 
     Raises StoreError when a raw table was not pulled yet, NotConservedError when a raw row is neither an event nor
     dropped for a reason. Nothing is stored then.
     """
-    places: list[Partition] = [(deployment.name, day) for day in days]
-    while True:
-        of = freshness.sources_of_days(store, deployment.name, EVENTS_COME_OF, days)
-        raw = read_raw(store, deployment, places)
-        built = build_events(raw)
-        for day in days:
-            if not (of_day := built.of_day(day)).conserved:
-                raise NotConservedError(
-                    f"{deployment.name}: events of {day}: of {of_day.rows} raw rows {of_day.origins} became events and "
-                    f"{sum(of_day.dropped.values())} were dropped"
-                )
-        # Before the events: as soon as these are there, the day may pass for known.
-        record_unlabelled(store, deployment.name, days, raw.sessions)
-        written = store.write(EVENTS, built.events, places)
-        freshness.record_partitions(store, EVENTS, written, _by_rules(RULES_VERSION, of))
-        # A pull of users that came in between has looked for the days it concerns before these events were stored.
-        if all(frame.equals(known) for frame, known in zip(read_people(store, deployment), _people(raw), strict=True)):
-            return built, written
+    places: list[Partition] = [(deployment.name, month) for month in months]
+    with Ledger(store, deployment.name).alone(BUILDING) as ledger:
+        while True:
+            pulled = _pulled(ledger, deployment)
+            frames = read_raw(store, deployment, months)
+            parts = {source.name: source.events(frames) for source in sources_of(deployment)}
+            built = unite(deployment.name, list(parts.values()))
+            _check_conserved(built, deployment.name, months)
+            written = ledger.store.write(EVENTS, built.events, places)
+            of = {month: _serials(pulled, deployment, month) | {RULES: union.RULES_VERSION} for month in months}
+            nameless = {name: part.nameless_days for name, part in parts.items()}
+
+            def note(
+                known: Built,
+                written: Mapping[Partition, Stored] = written,
+                of: Mapping[str, Of] = of,
+                nameless: Mapping[str, frozenset[str]] = nameless,
+            ) -> None:
+                ledger.record(known.tables.setdefault(EVENTS.name, {}), EVENTS, written, of)
+                for name, days in nameless.items():
+                    by_month = known.nameless.setdefault(name, {})
+                    for month in months:
+                        by_month[month] = sorted(day for day in days if month_of(day) == month)
+
+            ledger.change_built(note)
+            # A pull of users that came in between has looked for the days it concerns before these were noted.
+            if _people(_pulled(ledger, deployment)) == _people(pulled):
+                return built, written
 
 
 def store_user_days(
-    store: Store, deployment: Deployment, days: Sequence[str]
+    store: Store, deployment: Deployment, months: Sequence[str]
 ) -> tuple[pd.DataFrame, dict[Partition, Stored]]:
-    """The user days of some days of a deployment, from its events. Raises StoreError when these were not built."""
-    places: list[Partition] = [(deployment.name, day) for day in days]
-    of = freshness.sources_of_days(store, deployment.name, [EVENTS.name], days)
-    found = user_days(store.read(EVENTS, places))
-    written = store.write(USER_DAYS, found, places)
-    freshness.record_partitions(store, USER_DAYS, written, _by_rules(RULES_VERSION, of))
-    return found, written
+    """The user days of some months of a deployment, from its events. Raises StoreError when these were not built."""
+    places: list[Partition] = [(deployment.name, month) for month in months]
+    with Ledger(store, deployment.name).alone(BUILDING) as ledger:
+        events = ledger.built().tables.get(EVENTS.name, {})
+        of: dict[str, Of] = {
+            month: {RULES: union.RULES_VERSION} | ({EVENTS.name: events[month].serial} if month in events else {})
+            for month in months
+        }
+        found = user_days(store.read(EVENTS, places))
+        written = ledger.store.write(USER_DAYS, found, places)
+
+        def note(known: Built) -> None:
+            ledger.record(known.tables.setdefault(USER_DAYS.name, {}), USER_DAYS, written, of)
+
+        ledger.change_built(note)
+        return found, written
 
 
 def store_counts(
     store: Store,
     deployment: Deployment,
     kind: PeriodKind,
-    metric: Metric,
+    metrics: Sequence[Metric],
     starts: Sequence[str],
     at: dt.datetime,
-) -> tuple[pd.DataFrame, dict[Partition, Stored]]:
-    """The rows of some weeks or months of a deployment, counted from its user days of all days that are over.
+) -> dict[str, tuple[pd.DataFrame, Stored]]:
+    """The rows of some weeks or months of each metric, counted from user days that are read once, by table.
 
-    Raises StoreError when one of these days is not there.
+    Nothing is counted for a period that begins before the deployment does. Raises StoreError when one of the months
+    is not there.
     """
-    table = metric.table(kind)
     periods = [Period(dt.date.fromisoformat(start), kind) for start in starts]
-    # Nothing is published for a period that begins before the deployment does.
     counted = [period for period in periods if period.start >= deployment.start]
-    needed = sorted({day.isoformat() for of in counted for day in of.days if midnight(day + ONE_DAY) <= at})
-    known = freshness.sources_of_days(store, deployment.name, [USER_DAYS.name], needed)
-    found = store.read(USER_DAYS, [(deployment.name, day) for day in needed])
-    numbers = count(metric, found, deployment.name, counted, at) if counted else table.frame()
-    places: list[Partition] = [(deployment.name, start) for start in starts]
-    rows = _keep_unchanged(store, table, places, numbers)
-    of = {
-        period.start.isoformat(): {
-            day.isoformat(): known[day.isoformat()][USER_DAYS.name]
-            for day in period.days
-            if USER_DAYS.name in known.get(day.isoformat(), {})
+    months = sorted({month for period in counted for month in months_of(period, at)})
+    with Ledger(store, deployment.name).alone(BUILDING) as ledger:
+        known = ledger.built().tables.get(USER_DAYS.name, {})
+        days = store.read(USER_DAYS, [(deployment.name, month) for month in months])
+        results = {}
+        for metric in metrics:
+            table = metric.table(kind)
+            numbers = count(metric, days, deployment.name, counted, at) if counted else table.frame()
+            results[table.name] = _store_numbers(ledger, table, kind, starts, numbers)
+        of: dict[str, Of] = {
+            period.start.isoformat(): {month: known[month].serial for month in months_of(period, at) if month in known}
+            for period in counted
         }
-        for period in counted
-    }
-    written = store.write(table, rows, places)
-    freshness.record_partitions(store, table, written, _by_rules(metric.version, of))
-    return rows, written
+
+        def note(document: Counted) -> None:
+            for metric in metrics:
+                name = metric.table(kind).name
+                before = document.metrics.get(name, Count(""))
+                kept = {start: built for start, built in before.of.items() if start not in starts}
+                now = {start: {**built, RULES: metric.version} for start, built in of.items()}
+                document.metrics[name] = Count(results[name][1].version, dict(sorted((kept | now).items())))
+
+        ledger.change_counted(note)
+        return results
 
 
-def read_raw(store: Store, deployment: Deployment, days: Sequence[Partition]) -> RawFrames:
-    """The raw tables of some days of a deployment, with all its projects and users.
+def read_raw(store: Store, deployment: Deployment, months: Sequence[str]) -> Frames:
+    """The raw tables that events come from: those by month of some months, the others whole.
 
-    Days before the deployment's start are empty. Raises StoreError when a table that the deployment has a source
-    for was not pulled yet.
+    Days before the deployment's start are empty, and so is every table of a source that the deployment does not have.
+    Raises StoreError when a table was not pulled yet.
     """
-    started = [place for place in days if dt.date.fromisoformat(place[1]) >= deployment.start]
-    gitlab_users, keycloak_users = read_people(store, deployment)
-    return RawFrames(
-        deployment=deployment.name,
-        projects=_read(store, RAW_GITLAB_PROJECTS, deployment.gitlab, [(deployment.name,)]),
-        gitlab_users=gitlab_users,
-        keycloak_users=keycloak_users,
-        commits=_read(store, RAW_GITLAB_COMMITS, deployment.gitlab, started),
-        logins=_read(store, RAW_KEYCLOAK_LOGINS, deployment.keycloak, started),
-        sessions=_read(store, RAW_AMALTHEA_SESSIONS, deployment.amalthea, started),
-    )
+    began = month_of(deployment.start.isoformat())
+    places: list[Partition] = [(deployment.name, month) for month in months if month >= began]
+    frames: dict[str, pd.DataFrame] = {}
+    for table in _events_come_from(deployment):
+        if not source_of(table).is_in(deployment):
+            frames[table.name] = table.frame()
+        elif table.by_month:
+            rows = store.read(table, places)
+            frames[table.name] = rows[rows[DAY] >= deployment.start.isoformat()]
+        else:
+            frames[table.name] = store.read(table, [(deployment.name,)])
+    return frames
 
 
-def read_people(store: Store, deployment: Deployment) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The users of GitLab and of Keycloak. Raises StoreError when those of a source were not pulled yet."""
-    whole: list[Partition] = [(deployment.name,)]
-    return (
-        _read(store, RAW_GITLAB_USERS, deployment.gitlab, whole),
-        _read(store, RAW_KEYCLOAK_USERS, deployment.keycloak, whole),
-    )
+def months_of(period: Period, at: dt.datetime) -> list[str]:
+    """The months that the period's days are in, of those that have begun."""
+    months = sorted({month_of(day.isoformat()) for day in (period.start, period.end)})
+    return [month for month in months if month <= at.date().isoformat()]
 
 
-def _people(raw: RawFrames) -> tuple[pd.DataFrame, pd.DataFrame]:
-    return raw.gitlab_users, raw.keycloak_users
+def _check_conserved(built: EventsBuilt, deployment: str, months: Sequence[str]) -> None:
+    for month in months:
+        if not (of_month := built.of_month(month)).conserved:
+            raise NotConservedError(
+                f"{deployment}: events of {month[:7]}: of {of_month.rows} raw rows {of_month.origins} became events "
+                f"and {sum(of_month.dropped.values())} were dropped; report this as a fault of renku-metrics"
+            )
 
 
-def _read(store: Store, table: Table, source: object, places: Sequence[Partition]) -> pd.DataFrame:
-    return store.read(table, places) if source else table.frame()
+def _store_numbers(
+    ledger: Ledger, table: Table, kind: PeriodKind, starts: Sequence[str], numbers: pd.DataFrame
+) -> tuple[pd.DataFrame, Stored]:
+    """Puts the rows of these periods in the place of what was stored; rows of equal numbers keep their time."""
+    place: Partition = (ledger.deployment,)
+    before = ledger.store.read_if_there(table, [place])
+    same = [column.name for column in table.columns if column.name != "computed_at"]
+    known = numbers.merge(before, on=same, how="left", suffixes=("", "_before"))
+    rows = numbers.assign(computed_at=known["computed_at_before"].fillna(known["computed_at"]).to_numpy())
+    together = pd.concat([before[~before[kind].isin(starts)], rows], ignore_index=True)
+    return rows, ledger.store.write(table, table.conform(together), [place])[place]
 
 
-def _by_rules(version: str, of: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
-    """What something was built of, with the version of the rules that built it."""
-    return {time: {**known, freshness.RULES: version} for time, known in of.items()}
+def _events_come_from(deployment: Deployment) -> list[Table]:
+    return list(dict.fromkeys(table for source in sources_of(deployment) for table in source.events_from))
 
 
-def _keep_unchanged(store: Store, table: Table, places: list[Partition], counted: pd.DataFrame) -> pd.DataFrame:
-    """The counted rows; where the count is what it was, the stored row with the time it was first counted."""
-    numbers = [column.name for column in table.columns if column.name != "computed_at"]
-    before = store.read_if_there(table, places)
-    known = counted.merge(before, on=numbers, how="left", suffixes=("", "_before"))
-    return counted.assign(computed_at=known["computed_at_before"].fillna(known["computed_at"]).to_numpy())
+def _pulled(ledger: Ledger, deployment: Deployment) -> dict[str, Pulled]:
+    return {source.name: ledger.pulled(source.name) for source in sources_of(deployment)}
+
+
+def _serials(pulled: Mapping[str, Pulled], deployment: Deployment, month: str) -> Of:
+    """The serial of each raw table that events of the month come from; 0 for one that was never pulled."""
+    serials: Of = {}
+    for table in _events_come_from(deployment):
+        entries = pulled[source_of(table).name].tables.get(table.name, {}) if source_of(table).name in pulled else {}
+        entry = entries.get(month if table.by_month else WHOLE_TABLE)
+        serials[table.name] = entry.serial if entry else 0
+    return serials
+
+
+def _people(pulled: Mapping[str, Pulled]) -> dict[str, int]:
+    """The serials of the tables of users."""
+    return {
+        name: document.tables[name][WHOLE_TABLE].serial
+        for document in pulled.values()
+        for name in BEFORE
+        if WHOLE_TABLE in document.tables.get(name, {})
+    }

@@ -1,129 +1,72 @@
-"""The asset checks of what is published: Dagster's names for them, and those that read the store themselves."""
+"""The checks of numbers that are about to be published which look into the store."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
 
-import dagster as dg
-import orjson
 import pandas as pd
+import pyarrow.compute as pc
 
-from renku_metrics.metrics.checks import CHECKS, Finding, personal_texts, personal_values
-from renku_metrics.pipeline.unique_keys import events_twice
-from renku_metrics.store import ledger as freshness
-from renku_metrics.store.store import Store, batches
-from renku_metrics.tables import BY_DEPLOYMENT, EVENTS, RAW_TABLES, USER_DAYS, Table
+from renku_metrics.metrics.checks import CHECKS, Finding, personal_values
+from renku_metrics.pipeline.publishing import Numbers
+from renku_metrics.store.ledger import Ledger
+from renku_metrics.store.store import Partition, Store
+from renku_metrics.tables import EVENTS, PeriodKind
 
 NOTHING_PERSONAL = "nothing_personal"
 EVENT_KEYS_ARE_UNIQUE = "event_keys_are_unique"
-LOOKED_THROUGH = (*RAW_TABLES, EVENTS, USER_DAYS)
-PARTITIONS_AT_ONCE = 60
-# Where the store remembers what was found clean.
-CLEAN = "looked_through/"
-OF_STATE = f"{CLEAN}state.json"
+# The checks of this module, as the web page describes them.
+DESCRIPTIONS = {
+    NOTHING_PERSONAL: "Nothing that is about to be published looks like an email or IP address.",
+    EVENT_KEYS_ARE_UNIQUE: "No event of a deployment is there twice, in all of its history.",
+}
 
 
-def specifications(asset: str) -> list[dg.AssetCheckSpec]:
-    """Every check of the published asset; the blocking ones stop its publication."""
-    own = {
-        NOTHING_PERSONAL: "Nothing in any table or remembered by a pull looks like an email or IP address.",
-        EVENT_KEYS_ARE_UNIQUE: "No event of a deployment stands twice, in all of its history.",
-    }
+def check_numbers(store: Store, numbers: Mapping[PeriodKind, Numbers]) -> list[Finding]:
+    """What every check finds of what is about to be published, and of the events behind it."""
+    rows = {kind: known.rows for kind, known in numbers.items()}
+    to_publish = [*rows.values(), *(known.coverage for known in numbers.values())]
     return [
-        *(dg.AssetCheckSpec(check.name, asset=asset, description=check.description) for check in CHECKS),
-        *(dg.AssetCheckSpec(name, asset=asset, description=description) for name, description in own.items()),
+        *(check.of(rows) for check in CHECKS),
+        nothing_personal(to_publish),
+        event_keys_are_unique(store, changed_deployments(store, numbers)),
     ]
 
 
-def result(finding: Finding) -> dg.AssetCheckResult:
-    severity = dg.AssetCheckSeverity.ERROR if finding.blocking else dg.AssetCheckSeverity.WARN
-    return dg.AssetCheckResult(
-        check_name=finding.name, passed=finding.passed, severity=severity, metadata=finding.facts
-    )
+def nothing_personal(to_publish: Iterable[pd.DataFrame]) -> Finding:
+    """Looks for clear email and IP addresses in what is about to be published. Tells how many, never a value.
 
-
-def nothing_personal(
-    store: Store, deployments: Iterable[str], metrics: Sequence[Table], to_publish: Iterable[pd.DataFrame]
-) -> Finding:
-    """Looks for clear email and IP addresses wherever anything changed since it was found clean.
-
-    That is in the tables of the deployments, those of ``metrics`` included, in what is remembered below ``state/``, and
-    in what is about to be published. Names tables and objects, never a value.
+    Texts of other tables are checked where they are stored, by the shape of their column.
     """
-    found = {"state": _personal_state(store), "published": sum(map(personal_values, to_publish))}
-    for name in deployments:
-        state = f"{CLEAN}deployment={name}.json"
-        known: dict[str, dict[str, str]] = orjson.loads(store.read_state(state) or b"{}")
-        clean = {}
-        for table in (*LOOKED_THROUGH, *metrics):
-            versions = _versions(store, table, name)
-            changed = [place for place, version in versions.items() if known.get(table.name, {}).get(place) != version]
-            personal = _personal(store, table, changed)
-            found[f"{table.name} of {name}"] = sum(personal.values())
-            clean[table.name] = {place: version for place, version in versions.items() if place not in personal}
-        if clean != known:
-            store.write_state(state, orjson.dumps(clean))
-    values = {where: count for where, count in found.items() if count}
-    return Finding(NOTHING_PERSONAL, not values, blocking=True, facts={"values": values})
-
-
-def _versions(store: Store, table: Table, deployment: str) -> dict[str, str]:
-    """What changes with each partition of the table, without listing the folders of all days."""
-    if table.partitioned_by == BY_DEPLOYMENT:
-        return {"|".join(place): version for place, version in store.versions(table, deployment).items()}
-    built = freshness.read(store, deployment, table.name)
-    return {f"{deployment}|{time}": state.version for time, state in built.items()}
-
-
-def _personal(store: Store, table: Table, places: Sequence[str]) -> dict[str, int]:
-    """How many personal values there are in each of the partitions that have any."""
-
-    def count(some: Sequence[str]) -> int:
-        return personal_values(store.read_if_there(table, [tuple(place.split("|")) for place in some]))
-
-    return {
-        place: found
-        for some in batches(places, PARTITIONS_AT_ONCE)
-        if count(some)
-        for place in some
-        if (found := count([place]))
-    }
-
-
-def _personal_state(store: Store) -> int:
-    """How many personal values there are in what changed of all that is remembered, but for tables in the making."""
-    known: dict[str, str] = orjson.loads(store.read_state(OF_STATE) or b"{}")
-    clean, found = {}, 0
-    for info in store.storage.list("state/"):
-        name = info.key.removeprefix("state/")
-        if not name.endswith(".json") or name.startswith(CLEAN):
-            continue
-        if known.get(name) != info.version:
-            content = store.read_state(name)
-            if count := personal_texts(_texts(orjson.loads(content))) if content else 0:
-                found += count
-                continue
-        clean[name] = info.version
-    if clean != known:
-        store.write_state(OF_STATE, orjson.dumps(clean))
-    return found
-
-
-def _texts(content: Any) -> Iterator[object]:
-    """Every name and value in what JSON holds."""
-    if isinstance(content, dict):
-        for name, value in content.items():
-            yield name
-            yield from _texts(value)
-    elif isinstance(content, list):
-        for value in content:
-            yield from _texts(value)
-    else:
-        yield content
+    found = sum(map(personal_values, to_publish))
+    return Finding(NOTHING_PERSONAL, not found, blocking=True, facts={"values": found})
 
 
 def event_keys_are_unique(store: Store, deployments: Iterable[str]) -> Finding:
-    """Looks for an event that stands on two days, wherever a day has changed."""
-    twice = {name: days for name in deployments if (days := events_twice(store, name))}
+    """Looks for an event that is there twice in all history of the deployments."""
+    twice = {name: days for name in deployments if (days := _events_twice(store, name))}
     return Finding(EVENT_KEYS_ARE_UNIQUE, not twice, blocking=True, facts={"days": twice})
+
+
+def changed_deployments(store: Store, numbers: Mapping[PeriodKind, Numbers]) -> list[str]:
+    """The deployments whose events are not those of the last publication; others were looked through then."""
+    changed: dict[str, None] = {}
+    for known in numbers.values():
+        for standing in known.standings:
+            name = standing.deployment.name
+            published = Ledger(store, name).published().events.get(standing.kind, {})
+            if any(published.get(month) != entry.of for month, entry in standing.events.items()):
+                changed[name] = None
+    return list(changed)
+
+
+def _events_twice(store: Store, deployment: str) -> list[str]:
+    """The days on which an event is that is on another day, or on the same one, as well."""
+    places: list[Partition] = store.partitions(EVENTS, deployment)
+    keys = store.read_columns(EVENTS, places, ["event_day", "event_key"])
+    counts = keys.column("event_key").value_counts()
+    repeated = pc.filter(counts.field("values"), pc.greater(counts.field("counts"), 1))
+    if not len(repeated):
+        return []
+    days = pc.filter(keys.column("event_day"), pc.is_in(keys.column("event_key"), value_set=repeated))
+    return sorted(set(days.to_pylist()))

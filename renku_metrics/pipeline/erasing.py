@@ -1,4 +1,4 @@
-"""Takes a person's data out of the store, on their request. Knows the store, nothing of Dagster.
+"""Takes a person's data out of the store, on their request, and keeps pulls from bringing it back.
 
 Published numbers, and the counts they come from, are no personal data and stay as they are. A day that is counted
 again later, for whatever reason, is counted without the person.
@@ -6,52 +6,31 @@ again later, for whatever reason, is counted without the person.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import RenkuMetricsError
-from renku_metrics.events.erasure import Erased, user_ids_of
-from renku_metrics.pipeline.erased import Clearing, erased_people, remember, state_without_erased
-from renku_metrics.pipeline.hash_key import hash_key_of
-from renku_metrics.pipeline.locks import SourceName, lock
-from renku_metrics.pipeline.pulling import noreply_hosts, source_state
-from renku_metrics.pipeline.relinking import BEFORE
+from renku_metrics.events.erasure import Cleared, Erased, user_ids_of
+from renku_metrics.events.links import Identities
+from renku_metrics.pipeline.hash_key import address_book, hash_key_of
+from renku_metrics.schema import DAY, Table
 from renku_metrics.sources.addresses import AddressBook
-from renku_metrics.sources.gitlab.state import GitLabState
-from renku_metrics.sources.keycloak_ids import kept_keycloak_id
-from renku_metrics.store.store import Partition, Store, batches, partitions_of
+from renku_metrics.sources.registry import SOURCES, source_of
+from renku_metrics.store.ledger import BEFORE, BUILDING, Built, Erasures, Ledger, Pulled
+from renku_metrics.store.store import Partition, Store, Stored, batches, partitions_of
 from renku_metrics.tables import (
     EVENTS,
-    RAW_AMALTHEA_SESSIONS,
     RAW_GITLAB_COMMITS,
     RAW_GITLAB_PROJECTS,
-    RAW_GITLAB_PUSHES,
     RAW_GITLAB_USERS,
-    RAW_KEYCLOAK_LOGINS,
     RAW_KEYCLOAK_USERS,
     USER_DAYS,
-    Table,
 )
 
-# Users last: until everything else is done they tell which commits are whose.
-SWEPT = (
-    RAW_GITLAB_COMMITS,
-    RAW_GITLAB_PUSHES,
-    RAW_KEYCLOAK_LOGINS,
-    RAW_AMALTHEA_SESSIONS,
-    EVENTS,
-    USER_DAYS,
-    RAW_GITLAB_PROJECTS,
-    RAW_GITLAB_USERS,
-    RAW_KEYCLOAK_USERS,
-    *BEFORE.values(),
-)
-SOURCES: tuple[SourceName, ...] = ("amalthea", "gitlab", "keycloak")
-PARTITIONS_AT_ONCE = 60
+PARTITIONS_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -67,75 +46,39 @@ class Found:
     days: tuple[str, ...] = ()
 
 
+def cleared_tables() -> list[Table]:
+    """Every table that names people. Users last: until everything else is done they tell which commits are whose."""
+    tables = [table for source in SOURCES for table in source.tables if table.personal]
+    users = [table for table in tables if table.name in BEFORE]
+    return [*(table for table in tables if table not in users), EVENTS, USER_DAYS, *users, *BEFORE.values()]
+
+
 class Erasing:
     """The erasure of the person with these user ids from one deployment."""
 
-    def __init__(self, store: Store, deployment: str, user_ids: frozenset[str]) -> None:
+    def __init__(self, store: Store, deployment: Deployment, user_ids: frozenset[str]) -> None:
         self.user_ids = user_ids
-        self._store = store
         self._deployment = deployment
+        self._ledger = Ledger(store, deployment.name)
 
     def look(self) -> list[Found]:
         """What is stored of the person, and of those whose erasure was begun before and did not come to its end."""
-        erased = erased_people(self._store, self._deployment, self.user_ids)
+        erased = erased_people(self._ledger, self.user_ids)
         assert erased is not None
-        return list(self._sweep(erased, write=False))
+        return list(_sweep(self._ledger, erased, write=False))
 
-    def erase(self, days: Sequence[str]) -> list[Found]:
+    def erase(self, days: Collection[str]) -> list[Found]:
         """Removes it, and remembers the person by tombstones and ``days`` as those that lost something.
 
         Waits for pulls of the deployment that are under way. Killed on the way, it is to be done again.
         """
-        with self._alone():
+        locks = sorted({source.lock(self._deployment) for source in SOURCES})
+        with self._ledger.alone(*locks, BUILDING) as ledger:
             # First of all, so that no pull brings back what is removed.
-            remember(self._store, self._deployment, self.user_ids, days)
-            erased = erased_people(self._store, self._deployment)
+            _remember(ledger, self.user_ids, days)
+            erased = erased_people(ledger)
             assert erased is not None
-            return list(self._sweep(erased, write=True))
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        store = self._store
-        with store.alone(*(lock(self._deployment, source) for source in SOURCES)) as self._store:
-            try:
-                yield
-            finally:
-                self._store = store
-
-    def _sweep(self, erased: Erased, *, write: bool) -> Iterator[Found]:
-        yield self._sweep_state(erased, write=write)
-        clearing = Clearing(self._store, self._deployment, erased)
-        for table in SWEPT:
-            yield self._sweep_table(clearing, table, write=write)
-
-    def _sweep_table(self, clearing: Clearing, table: Table, *, write: bool) -> Found:
-        places = self._store.partitions(table, self._deployment)
-        rows = mentions = 0
-        days: set[str] = set()
-        for some in batches(places, PARTITIONS_AT_ONCE):
-            stored = self._store.read_if_there(table, some)
-            cleared = clearing.clear(table, stored)
-            touched = partitions_of(table, stored[cleared.removed | cleared.stripped])
-            if write and touched:
-                places_of_rows = pd.MultiIndex.from_frame(cleared.rows[list(table.partitioned_by)])
-                self._store.write(table, cleared.rows[places_of_rows.isin(touched)], sorted(touched))
-            rows += int(cleared.removed.sum())
-            mentions += int(cleared.stripped.sum())
-            if "event_day" in stored:
-                days.update(stored.loc[cleared.removed, "event_day"])
-        return Found(table.name, rows, mentions, tuple(sorted(days)))
-
-    def _sweep_state(self, erased: Erased, *, write: bool) -> Found:
-        name = source_state(self._deployment, "gitlab")
-        content = self._store.read_state(name)
-        if content is None:
-            return Found(f"state/{name}")
-        state = GitLabState.from_json(content)
-        kept = state_without_erased(erased, state)
-        rows = _unpushed(state) - _unpushed(kept)
-        if write and rows:
-            self._store.write_state(name, kept.to_json())
-        return Found(f"state/{name}", rows)
+            return list(_sweep(ledger, erased, write=True))
 
 
 def erasing(store: Store, deployment: Deployment, users: Sequence[str], emails: Sequence[str]) -> Erasing:
@@ -143,13 +86,13 @@ def erasing(store: Store, deployment: Deployment, users: Sequence[str], emails: 
 
     Raises RenkuMetricsError for an address that is nobody's own, or that several accounts have.
     """
-    book = AddressBook(hash_key_of(store), noreply_hosts(deployment))
+    book = address_book(store, deployment)
     whole: list[Partition] = [(deployment.name,)]
     gitlab_users, keycloak_users = (
         store.read_if_there(table, whole) for table in (RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS)
     )
     # Named as Keycloak does, or as the store keeps them.
-    given = {user if user.startswith(("gitlab:", "email:")) else kept_keycloak_id(book, user) for user in users}
+    given = {user if user.startswith(("gitlab:", "email:")) else book.keycloak_id(user) for user in users}
     for email in emails:
         address = book.read(email)
         if address.kind == "noreply":
@@ -167,8 +110,102 @@ def erasing(store: Store, deployment: Deployment, users: Sequence[str], emails: 
                     "name those of this person by --user"
                 )
     found = {known for user_id in given for known in user_ids_of(user_id, gitlab_users, keycloak_users)}
-    return Erasing(store, deployment.name, frozenset(found))
+    return Erasing(store, deployment, frozenset(found))
 
 
-def _unpushed(state: GitLabState) -> int:
-    return sum(len(project.unpushed) for project in state.projects.values())
+def erased_people(ledger: Ledger, also: Collection[str] = ()) -> Erased | None:
+    """The erased people of the deployment, together with those whose user ids are given; None if there are none."""
+    known = frozenset(ledger.erased().tombstones)
+    if not known and not also:
+        return None
+    book = _book(ledger)
+    tombstones = known | {book.keyed_hash(_text(user_id)) for user_id in also}
+    return Erased(tombstones, lambda user_id: book.keyed_hash(_text(user_id)))
+
+
+class Clearing:
+    """Erased people, with what the store knows of users and projects of their deployment at this time."""
+
+    def __init__(self, ledger: Ledger, erased: Erased) -> None:
+        self._ledger = ledger
+        self._erased = erased
+        self._known: tuple[pd.DataFrame, Identities] | None = None
+
+    def clear(self, table: Table, rows: pd.DataFrame) -> Cleared:
+        """What may stay of the rows. Projects and users that commits belong to have to be stored before."""
+        if table is not RAW_GITLAB_COMMITS:
+            return self._erased.clear(table, rows)
+        if self._known is None:
+            whole: list[Partition] = [(self._ledger.deployment,)]
+            projects, gitlab_users, keycloak_users = (
+                self._ledger.store.read_if_there(known, whole)
+                for known in (RAW_GITLAB_PROJECTS, RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS)
+            )
+            self._known = projects, Identities(gitlab_users, keycloak_users)
+        return self._erased.clear_commits(rows, *self._known)
+
+
+def _sweep(ledger: Ledger, erased: Erased, *, write: bool) -> Iterator[Found]:
+    for source in SOURCES:
+        content = ledger.state(source.name)
+        if content is not None:
+            kept, rows = source.clear_state(content, erased.__contains__)
+            if write and rows:
+                ledger.keep_state(source.name, kept)
+            yield Found(f"state of {source.name}", rows)
+    clearing = Clearing(ledger, erased)
+    for table in cleared_tables():
+        yield _sweep_table(ledger, clearing, table, write=write)
+
+
+def _sweep_table(ledger: Ledger, clearing: Clearing, table: Table, *, write: bool) -> Found:
+    store = ledger.store
+    rows = mentions = 0
+    days: set[str] = set()
+    for some in batches(store.partitions(table, ledger.deployment), PARTITIONS_AT_ONCE):
+        stored = store.read_if_there(table, some)
+        cleared = clearing.clear(table, stored)
+        touched = partitions_of(table, stored[cleared.removed | cleared.stripped])
+        if write and touched:
+            places_of_rows = pd.MultiIndex.from_frame(cleared.rows[list(table.partitioned_by)])
+            written = store.write(table, cleared.rows[places_of_rows.isin(touched)], sorted(touched))
+            _note(ledger, table, written)
+        rows += int(cleared.removed.sum())
+        mentions += int(cleared.stripped.sum())
+        if DAY in stored:
+            days.update(stored.loc[cleared.removed, DAY])
+    return Found(table.name, rows, mentions, tuple(sorted(days)))
+
+
+def _note(ledger: Ledger, table: Table, written: Mapping[Partition, Stored]) -> None:
+    """That the partitions are others now, so that no later run takes them for lost."""
+    if table in BEFORE.values():
+        return
+
+    def change(document: Built | Pulled) -> None:
+        ledger.record(document.tables.setdefault(table.name, {}), table, written, {})
+
+    if table in (EVENTS, USER_DAYS):
+        ledger.change_built(change)
+    else:
+        ledger.change_pulled(source_of(table).name, change)
+
+
+def _remember(ledger: Ledger, user_ids: Collection[str], days: Collection[str]) -> None:
+    book = _book(ledger)
+    tombstones = {book.keyed_hash(_text(user_id)) for user_id in user_ids}
+
+    def change(erased: Erasures) -> None:
+        erased.tombstones = sorted({*erased.tombstones, *tombstones})
+        erased.days = sorted({*erased.days, *days})
+
+    ledger.change_erased(change)
+
+
+def _book(ledger: Ledger) -> AddressBook:
+    return AddressBook(hash_key_of(ledger.store), ())
+
+
+def _text(user_id: str) -> str:
+    # Told apart from any other hash that is made with the key.
+    return f"erased {user_id}"

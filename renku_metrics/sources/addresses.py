@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from renku_metrics.tables import KEYCLOAK_ID
+
 AddressKind = Literal["personal", "noreply", "bot", "shared"]
 
 # Domains of which nobody has an address (RFC 2606, but for .example, which may stand for an institution in examples).
@@ -54,6 +56,15 @@ class AddressBook:
         """HMAC-SHA-256 of the text as it is, as 64 hexadecimal digits."""
         # Halves of surrogate pairs get here from JSON; they must not stop a pull.
         return hmac.new(self._hash_key, text.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
+
+    def keycloak_id(self, told: str) -> str:
+        """Keycloak's id of a person, as it is kept: a UUID as it is; of anything else the keyed hash.
+
+        The id of a user who comes from a directory (``f:<uuid>:ada.lovelace``) or from an import may be a name or an
+        address. The hash is the same whichever source tells of it; what is kept already stays as it is.
+        """
+        # Told apart from any other hash that is made with the key.
+        return told if KEYCLOAK_ID.fits(told) else self.keyed_hash(f"keycloak {told}")
 
     def read(self, address: str | None) -> Address:
         """Hash and kind of an author's address; the GitLab user id where a noreply address names it."""

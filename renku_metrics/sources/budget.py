@@ -1,8 +1,8 @@
 """How the sources of a deployment share what its servers may be asked at once and in a minute.
 
 ``gitlab.concurrency`` and ``gitlab.requests_per_minute`` are the deployment's, whose GitLab and Keycloak are one
-installation. Of each source one pull at most is under way (``Pull.alone``), wherever it runs; so shares that are
-fixed keep their sum within the limits without anybody counting across machines.
+installation. At most one pull of a source runs at a time, on whatever machine, so fixed shares keep the total within
+the limit without any counting between machines.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from renku_metrics.deployments import Deployment
+from renku_metrics.sources.gitlab.section import GitLab
+from renku_metrics.sources.keycloak.section import Keycloak
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,9 @@ class Share:
 
 def gitlab_share(deployment: Deployment) -> Share:
     """What Keycloak leaves; everything without Keycloak, or where the two take turns."""
-    assert deployment.gitlab is not None
-    whole = Share(deployment.gitlab.concurrency, deployment.gitlab.requests_per_minute)
-    if deployment.keycloak is None or takes_turns(deployment):
+    gitlab = deployment.configured(GitLab)
+    whole = Share(gitlab.concurrency, gitlab.requests_per_minute)
+    if deployment.section(Keycloak) is None or takes_turns(deployment):
         return whole
     of_keycloak = keycloak_share(deployment)
     rate = whole.requests_per_minute and whole.requests_per_minute - (of_keycloak.requests_per_minute or 0)
@@ -33,15 +35,27 @@ def gitlab_share(deployment: Deployment) -> Share:
 
 def keycloak_share(deployment: Deployment) -> Share:
     """One request in flight, which is all that Keycloak is ever asked at once, with its part of the rate."""
-    if deployment.gitlab is None:
+    gitlab = deployment.section(GitLab)
+    if gitlab is None:
         return Share(1, None)
-    rate = deployment.gitlab.requests_per_minute
-    # Whole requests: half a one more of each source would be one too many in some minutes.
-    return Share(1, rate and max(1, rate // deployment.gitlab.concurrency))
+    rate = gitlab.requests_per_minute
+    # Rounded down, so that the two together never exceed the limit.
+    return Share(1, rate and max(1, rate // gitlab.concurrency))
 
 
 def takes_turns(deployment: Deployment) -> bool:
     """Whether GitLab and Keycloak cannot share what there is, so that one waits for the other."""
-    if deployment.gitlab is None or deployment.keycloak is None:
+    gitlab = deployment.section(GitLab)
+    if gitlab is None or deployment.section(Keycloak) is None:
         return False
-    return deployment.gitlab.concurrency == 1 or deployment.gitlab.requests_per_minute == 1
+    return gitlab.concurrency == 1 or gitlab.requests_per_minute == 1
+
+
+def lock_of_gitlab(_deployment: Deployment) -> str:
+    """The name that a pull of GitLab holds alone."""
+    return "gitlab"
+
+
+def lock_of_keycloak(deployment: Deployment) -> str:
+    """The name that a pull of Keycloak holds alone: GitLab's where the two take turns."""
+    return lock_of_gitlab(deployment) if takes_turns(deployment) else "keycloak"

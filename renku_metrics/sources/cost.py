@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from renku_metrics.sources.http import Connection
+from renku_metrics.sources.progress import duration
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,18 @@ class Cost:
     @property
     def total(self) -> int:
         return sum(self.requests.values())
+
+    def lines(self, connection: Connection, purpose: str = "") -> Iterator[str]:
+        """What a person reads of it; ``purpose`` follows the total."""
+        yield f"{connection.where}: the next pull, as far as can be known before"
+        for kind, number in sorted(self.requests.items()):
+            if number:
+                yield f"  {kind:<20} {number:>9,}{'' if kind in self.exact else ' or more'}"
+        yield f"  {'in all':<20} {self.total:>9,} requests{purpose}"
+        pace = f"{connection.concurrency} in flight"
+        if connection.requests_per_minute:
+            pace += f", {connection.requests_per_minute} a minute"
+        yield f"about {duration(self.seconds)} at {pace}; this plan made {self.asked} requests"
 
 
 def seconds_of(requests: Mapping[str, int], connection: Connection, seconds_asking: float) -> float:

@@ -53,6 +53,14 @@ class NoAnswerError(SourceError):
         self.trouble = trouble
 
 
+class RefusedError(Exception):
+    """GitLab answered one request with a 4xx status; the others may go on."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+
+
 @dataclass(frozen=True)
 class Patience:
     """How often and how long to wait for an answer; seconds."""

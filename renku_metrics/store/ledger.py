@@ -1,92 +1,279 @@
-"""What each partition of a table was built of: a number is as fresh as what it was counted from.
+"""What is remembered of a deployment: one document for each source that is pulled, and one for each step after it.
 
-A raw day that changed after its events were built is not in any number yet, and must not pass for complete. Told by
-versions and not by times: clocks of two machines differ, and a table may change while it is read. A number is also
-only as fresh as the rules by which it was counted.
+Every name below ``state/`` is here, with the format of what is there. Numbers are only as fresh as what they were
+counted from, and that is told by serials and not by times: clocks of two machines differ, and a table may change while
+it is read. Each change of a month raises the month's serial and notes it for the days that changed; whatever is built
+notes the serials that it is built of. So a day that changed after its events were built is known, and no other day is.
+
+A document is replaced only if it still is what was read; else the change is made again to what is there now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
-import orjson
+from pydantic import TypeAdapter
 
-from renku_metrics.store.store import Partition, Store, Stored
-from renku_metrics.tables import Table
+from renku_metrics.errors import StoreError
+from renku_metrics.object_storage import ChangedError
+from renku_metrics.periods import Span
+from renku_metrics.schema import Table
+from renku_metrics.store.store import TRIES, Partition, Store, Stored
+from renku_metrics.tables import RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS, PeriodKind
 
-# Stands among the versions that something was built of, for the version of the rules that built it.
+# Among the serials that something is built of: the version of the rules that built it.
 RULES = "rules"
+# The place of a table that has one file for a deployment.
+WHOLE_TABLE = ""
+# Whoever builds holds this name, so that two do not do the same work.
+BUILDING = "building"
+# The users as they were before a pull of them, until the days are found that somebody else is counted on since.
+BEFORE = {table.name: replace(table, folder="state/users_before") for table in (RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS)}
+
+Of = dict[str, int | str]
+Document = TypeVar("Document")
 
 
-@dataclass(frozen=True)
-class Built:
-    """``version`` of a partition, and the versions it was built ``of``: of a day by table, of a period by day.
+@dataclass
+class Entry:
+    """One month of a table (or all of it): ``version`` of its bytes, and the storage's ``mark`` of its object.
 
-    Among them, under RULES, the version of the rules that built it.
+    ``serial`` counts its changes, ``days`` holds the serial at which each day last changed, ``of`` what it is built of.
     """
 
     version: str
-    of: Mapping[str, str] = field(default_factory=dict)
+    mark: str
+    serial: int
+    days: dict[str, int] = field(default_factory=dict)
+    of: Of = field(default_factory=dict)
+
+    def changed_since(self, serial: int | str | None) -> set[str]:
+        """The days that changed after that serial; all days that are known for None."""
+        since = serial if isinstance(serial, int) else 0
+        return {day for day, at in self.days.items() if at > since}
 
 
-def record(store: Store, deployment: str, table: str, built: Mapping[str, Built]) -> None:
-    """Notes how these days, weeks or months of the table stand by now."""
-    if not built:
-        return
-    with store.alone(f"{deployment}-{table}-freshness") as held:
-        known = read(store, deployment, table)
-        if any(known.get(time) != state for time, state in built.items()):
-            held.write_state(_name(deployment, table), orjson.dumps({**known, **built}))
+Entries = dict[str, Entry]
 
 
-def record_partitions(
-    store: Store, table: Table, stored: Mapping[Partition, Stored], of: Mapping[str, Mapping[str, str]]
-) -> None:
-    """The same for partitions of one deployment as they were just stored; ``of`` by day, week or month."""
-    for deployment in {partition[0] for partition in stored}:
-        built = {place[1]: Built(state.version, of.get(place[1], {})) for place, state in stored.items()}
-        record(store, deployment, table.name, built)
+@dataclass
+class Pulled:
+    """What is remembered of a source: its ``tables`` by month, and the time ``covered`` (UTC).
 
-
-def read(store: Store, deployment: str, table: str) -> dict[str, Built]:
-    """What is known of each day, week or month of the table."""
-    content = orjson.loads(store.read_state(_name(deployment, table)) or b"{}")
-    return {time: Built(**built) for time, built in content.items()}
-
-
-def sources_of_days(
-    store: Store, deployment: str, tables: Sequence[str], days: Iterable[str]
-) -> dict[str, dict[str, str]]:
-    """For each of the days the versions of the tables, to be recorded as what something is built of.
-
-    To be asked before the tables are read: what changes in between then passes for not built yet, never for built.
+    ``untold``: the days that a pull has changed, or was about to change, and of which Dagster was not told yet.
     """
-    known = {table: read(store, deployment, table) for table in tables}
-    return {day: {table: known[table][day].version for table in tables if day in known[table]} for day in days}
+
+    tables: dict[str, Entries] = field(default_factory=dict)
+    covered: list[Span] = field(default_factory=list)
+    untold: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+
+    def about_to_change(self, table: str, place: str, days: Sequence[str]) -> None:
+        known = self.untold.setdefault(table, {}).get(place, [])
+        self.untold[table][place] = sorted({*known, *days})
 
 
-def stale(source: str, versions: Mapping[str, Built], built: Mapping[str, Built]) -> set[str]:
-    """The days of the source that are not, or not as they stand by now, in what is built of them."""
-    return {day for day, state in versions.items() if day not in built or built[day].of.get(source) != state.version}
+@dataclass
+class Built:
+    """``tables``: events and user days by month. ``nameless``: by source and month, days on which nobody knows who did
+    most of what was done.
+    """
+
+    tables: dict[str, Entries] = field(default_factory=dict)
+    nameless: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
 
-def stale_periods(
-    days: Mapping[str, Built], periods: Mapping[str, Built], days_of: Mapping[str, Iterable[str]]
-) -> set[str]:
-    """The days that are not, or not as they stand by now, in the count of the week or month that holds them."""
-    return {
-        day
-        for period, inside in days_of.items()
-        for day in inside
-        if day in days and (period not in periods or periods[period].of.get(day) != days[day].version)
-    }
+@dataclass
+class Count:
+    """``version``: of the stored rows of a metric. ``of``: for each week or month in them, what it was counted from:
+    the serial of each month of user days, and the rules."""
+
+    version: str
+    of: dict[str, Of] = field(default_factory=dict)
 
 
-def by_other_rules(built: Mapping[str, Built], version: str) -> set[str]:
-    """The days, weeks or months that rules of another version than this one built."""
-    return {time for time, state in built.items() if state.of.get(RULES) != version}
+@dataclass
+class Counted:
+    """``metrics``: the counts of each weekly and monthly asset."""
+
+    metrics: dict[str, Count] = field(default_factory=dict)
 
 
-def _name(deployment: str, table: str) -> str:
-    return f"freshness/deployment={deployment}/{table}.json"
+@dataclass
+class Published:
+    """``events``: what the events of each month were built of that all published weeks, or months, are counted from."""
+
+    events: dict[PeriodKind, dict[str, Of]] = field(default_factory=dict)
+
+
+@dataclass
+class Erasures:
+    """``tombstones`` of user ids of erased people, and the ``days`` that an erasure took something from."""
+
+    tombstones: list[str] = field(default_factory=list)
+    days: list[str] = field(default_factory=list)
+
+
+FORMATS: Mapping[type, TypeAdapter[object]] = {
+    kind: TypeAdapter(kind) for kind in (Pulled, Built, Counted, Published, Erasures)
+}
+
+
+class Ledger:
+    """All that is remembered of one deployment of a store."""
+
+    def __init__(self, store: Store, deployment: str) -> None:
+        self.store = store
+        self.deployment = deployment
+
+    @contextmanager
+    def alone(self, *names: str) -> Iterator[Ledger]:
+        """Holds names of this deployment alone among all processes. The block gets the ledger as their holder uses it.
+
+        It and its store change nothing once a name is lost, but raise StoreError.
+        """
+        with self.store.alone(*(f"deployment={self.deployment}/{name}" for name in names)) as held:
+            yield Ledger(held, self.deployment)
+
+    def pulled(self, source: str) -> Pulled:
+        return self._read(source, Pulled)
+
+    def change_pulled(self, source: str, change: Callable[[Pulled], None]) -> Pulled:
+        return self._change(source, Pulled, change)
+
+    def built(self) -> Built:
+        return self._read("built", Built)
+
+    def change_built(self, change: Callable[[Built], None]) -> Built:
+        return self._change("built", Built, change)
+
+    def counted(self) -> Counted:
+        return self._read("counted", Counted)
+
+    def change_counted(self, change: Callable[[Counted], None]) -> Counted:
+        return self._change("counted", Counted, change)
+
+    def published(self) -> Published:
+        return self._read("published", Published)
+
+    def change_published(self, change: Callable[[Published], None]) -> Published:
+        return self._change("published", Published, change)
+
+    def erased(self) -> Erasures:
+        return self._read("erased", Erasures)
+
+    def change_erased(self, change: Callable[[Erasures], None]) -> Erasures:
+        return self._change("erased", Erasures, change)
+
+    def state(self, source: str) -> bytes | None:
+        """What the source itself remembers of its last pull, in its own format."""
+        try:
+            return self.store.storage.read(self._state(source))
+        except FileNotFoundError:
+            return None
+
+    def keep_state(self, source: str, content: bytes) -> None:
+        """To be called by the holder of the source's name."""
+        self.store.put(self._state(source), content)
+
+    def forget_state(self, source: str) -> None:
+        """So that the next pull of the source is a first one."""
+        self.store.storage.delete(self._state(source))
+
+    def record(self, entries: Entries, table: Table, written: Mapping[Partition, Stored], of: Mapping[str, Of]) -> None:
+        """Notes in the entries of a table how its partitions are now, and what they are built of."""
+        for partition, stored in written.items():
+            place = place_of(table, partition)
+            known = entries.get(place)
+            built_of = of.get(place, {})
+            if known is None or known.version != stored.version:
+                serial = known.serial + 1 if known else 1
+                days = {**(known.days if known else {}), **dict.fromkeys(stored.days, serial)}
+                entries[place] = Entry(stored.version, stored.mark, serial, dict(sorted(days.items())), built_of)
+            else:
+                entries[place] = replace(known, mark=stored.mark, of=built_of or known.of)
+
+    def _state(self, source: str) -> str:
+        return f"{self._folder}/{source}_state.json"
+
+    @property
+    def _folder(self) -> str:
+        return f"state/deployment={self.deployment}"
+
+    def _name(self, document: str) -> str:
+        return f"{self._folder}/{document}.json"
+
+    def _read(self, document: str, kind: type[Document]) -> Document:
+        return self._load(document, kind)[0]
+
+    def _load(self, document: str, kind: type[Document]) -> tuple[Document, bytes, str | None]:
+        name = self._name(document)
+        try:
+            content, mark = self.store.storage.read_versioned(name)
+        except FileNotFoundError:
+            return kind(), b"", None
+        try:
+            found = FORMATS[kind].validate_json(content)
+        except ValueError:
+            raise StoreError(f"{self.store.storage.address(name)}: is not what renku-metrics writes there") from None
+        assert isinstance(found, kind)
+        return found, content, mark
+
+    def _change(self, document: str, kind: type[Document], change: Callable[[Document], None]) -> Document:
+        for _ in range(TRIES):
+            found, before, mark = self._load(document, kind)
+            change(found)
+            content = FORMATS[kind].dump_json(found)
+            if content == before:
+                return found
+            try:
+                self.store.replace(self._name(document), content, mark)
+            except ChangedError:
+                continue
+            return found
+        raise self._contended(document)
+
+    def _contended(self, document: str) -> StoreError:
+        return StoreError(f"{self._name(document)}: others change this again and again; run this again later")
+
+
+def place_of(table: Table, partition: Partition) -> str:
+    """The month of a partition, or WHOLE_TABLE."""
+    return partition[1] if table.by_month else WHOLE_TABLE
+
+
+class StoreLedger:
+    """What is remembered of the store as a whole: the key that it was begun with, and when numbers were published."""
+
+    PUBLISHING = "publishing"
+    _FINGERPRINT = "state/hash_key_fingerprint"
+    _PUBLISHED_AT = "state/published_at"
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def fingerprint(self) -> bytes | None:
+        """That of the hash key the store was begun with; None if it was begun with none."""
+        return self._read(self._FINGERPRINT)
+
+    def begin_with(self, fingerprint: bytes) -> None:
+        """Raises ChangedError when another has begun the store meanwhile."""
+        self._store.replace(self._FINGERPRINT, fingerprint, None)
+
+    def published_at(self) -> dt.datetime | None:
+        """When the last publication that came to its end began (UTC); None if there was none."""
+        content = self._read(self._PUBLISHED_AT)
+        return dt.datetime.fromisoformat(content.decode()) if content else None
+
+    def record_published(self, at: dt.datetime) -> None:
+        """That a publication that began then has come to its end. To be called by the holder of PUBLISHING."""
+        self._store.put(self._PUBLISHED_AT, at.isoformat().encode())
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            return self._store.storage.read(name)
+        except FileNotFoundError:
+            return None

@@ -21,6 +21,8 @@ from renku_metrics.errors import SourceError, StoreError
 from renku_metrics.object_storage import ObjectStorage
 from renku_metrics.periods import Span
 from renku_metrics.sources.amalthea.lines import Lines, read_lines, utc
+from renku_metrics.sources.source import Batch
+from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_AMALTHEA_SESSIONS
 
 PARALLEL_READS = 8
@@ -88,34 +90,17 @@ class FilesRead:
         return cls(files, dt.date.fromisoformat(state["first_day"]))
 
 
-@dataclass(frozen=True)
-class SessionsBatch:
-    """Some files' worth of rows; ``state`` may be stored as soon as the rows are.
-
-    ``without_session`` counts lines that name no session, ``without_user`` lines of a session with neither a
-    user's label nor an anonymous visitor, ``duplicate_lines`` those that repeat another one of the batch.
-    """
-
-    rows: pd.DataFrame
-    state: FilesRead
-    files_read: int = 0
-    files_left: int = 0
-    lines: int = 0
-    unreadable_lines: int = 0
-    without_session: int = 0
-    without_user: int = 0
-    duplicate_lines: int = 0
-    notes: tuple[str, ...] = ()
-
-
 def pull_sessions(
     storage: ObjectStorage, deployment: Deployment, state: FilesRead, pulled_at: dt.datetime
-) -> Iterator[SessionsBatch]:
+) -> Iterator[Batch]:
     """The status changes in every file that was not read yet, oldest file first, in at least one batch.
 
-    Days before the deployment's start are left out. A file that cannot be read is noted, leaves a hole in the
-    coverage and is tried again by the next pull. Raises SourceError when the audit log cannot be listed, or
-    when no file of it could ever be read.
+    The facts of a batch count ``files_read``, ``lines``, ``unreadable_lines``, lines ``without_session``, lines
+    ``without_user`` of sessions with neither a user's label nor an anonymous visitor, and ``duplicate_lines``.
+
+    Days before the deployment's start are left out. A file that cannot be read is noted, leaves a hole in the coverage
+    and is tried again by the next pull. Raises SourceError when the audit log cannot be listed, or when no file of it
+    could ever be read.
     """
     # A deployment that begins earlier than it did needs days that were left out before.
     files = dict(state.files) if state.first_day <= deployment.start else {}
@@ -216,21 +201,24 @@ def _explain(failures: Sequence[str]) -> list[str]:
 
 def _batch(
     deployment: Deployment, lines: Lines, files: Mapping[str, FileRead], read: int, left: int, notes: list[str]
-) -> SessionsBatch:
+) -> Batch:
     rows = RAW_AMALTHEA_SESSIONS.frame(lines.rows)
     # Duplicate lines unite as duplicate rows of two pulls do.
-    united = RAW_AMALTHEA_SESSIONS.merge(RAW_AMALTHEA_SESSIONS.frame(), rows)
-    return SessionsBatch(
-        rows=united,
-        state=FilesRead(dict(files), deployment.start),
-        files_read=read,
-        files_left=left,
-        lines=lines.lines,
-        unreadable_lines=lines.unreadable,
-        without_session=lines.without_session,
-        without_user=lines.without_user,
-        duplicate_lines=_lines_in(rows) - _lines_in(united),
-        notes=tuple(notes),
+    united = merge(RAW_AMALTHEA_SESSIONS, RAW_AMALTHEA_SESSIONS.frame(), rows)
+    state = FilesRead(dict(files), deployment.start)
+    return Batch(
+        {RAW_AMALTHEA_SESSIONS.name: united},
+        state.to_json(),
+        seen=state.spans(),
+        facts={
+            "files_read": read,
+            "lines": lines.lines,
+            "unreadable_lines": lines.unreadable,
+            "without_session": lines.without_session,
+            "without_user": lines.without_user,
+            "duplicate_lines": _lines_in(rows) - _lines_in(united),
+        },
+        notes=[f"{read} files read, {left} left", *notes],
     )
 
 

@@ -15,8 +15,9 @@ from typing import Any
 import orjson
 
 from renku_metrics.deployments import Deployment
+from renku_metrics.schema import Shape
+from renku_metrics.tables import LABEL, ULID, UUID, WORD
 
-ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 PROJECT_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
@@ -83,7 +84,7 @@ def _parse(line: bytes) -> tuple[dt.datetime, Mapping[str, Any]] | None:
 def _session(message: Mapping[str, Any]) -> dict[str, Any] | None:
     """The columns that a message fills; None when it names no session."""
     uid, created_at = _text(message.get("uid")), _instant(message.get("creation_timestamp"))
-    if uid is None or created_at is None:
+    if not UUID.fits(uid) or created_at is None:
         return None
     labels = message.get("additional_labels")
     if not isinstance(labels, dict):
@@ -91,22 +92,25 @@ def _session(message: Mapping[str, Any]) -> dict[str, Any] | None:
     user = _text(labels.get("renku.io/userId"))
     # A user may call themself anon-something, so the session's name only serves where the label is missing.
     anonymous = (user or _text(message.get("name")) or "").startswith("anon-")
-    project = _text(labels.get("renku.io/projectId")) or ""
     return {
-        "namespace": _text(message.get("namespace")),
+        "namespace": _fitting(LABEL, message.get("namespace")),
         "session_uid": uid,
         "created_at": created_at,
-        "old_status": _text(message.get("old_status")),
-        "status": _text(message.get("status")),
+        "old_status": _fitting(WORD, message.get("old_status")),
+        "status": _fitting(WORD, message.get("status")),
         "keycloak_id": None if anonymous else user,
         "anonymous": anonymous,
         "gitlab_project_id": _project_number(labels.get("renku.io/gitlabProjectId")),
-        "renku_project_id": project if ULID.fullmatch(project) else None,
+        "renku_project_id": _fitting(ULID, labels.get("renku.io/projectId")),
     }
 
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _fitting(shape: Shape, value: object) -> str | None:
+    return value if isinstance(value, str) and shape.fits(value) else None
 
 
 def _project_number(value: object) -> int | None:

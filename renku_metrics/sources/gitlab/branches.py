@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from renku_metrics.sources.addresses import AddressBook
-from renku_metrics.sources.gitlab.client import GitLabClient, Json, RefusedError
+from renku_metrics.sources.gitlab.client import GitLabClient, Json
 from renku_metrics.sources.gitlab.projects import check_administrator
+from renku_metrics.sources.http import RefusedError
 
 # GitLab pages branches by key only where its flag branch_list_keyset_pagination is on, which it is not by default.
 KEYSET = {"pagination": "keyset"}

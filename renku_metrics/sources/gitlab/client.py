@@ -15,7 +15,17 @@ from gitlab.exceptions import GitlabAuthenticationError, GitlabError, GitlabHttp
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
 from renku_metrics.sources.budget import gitlab_share
-from renku_metrics.sources.http import Connection, NoAnswerError, Patience, Say, certificates, content_of, say_nothing
+from renku_metrics.sources.gitlab.section import GitLab
+from renku_metrics.sources.http import (
+    Connection,
+    NoAnswerError,
+    Patience,
+    RefusedError,
+    Say,
+    certificates,
+    content_of,
+    say_nothing,
+)
 
 PAGE = 100
 
@@ -37,14 +47,6 @@ class Page:
     total: int | None
 
 
-class RefusedError(Exception):
-    """GitLab answered one request with a 4xx status; the others may go on."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(f"status {status}")
-        self.status = status
-
-
 class GitLabClient:
     """Asks one deployment's GitLab. May be used from several threads.
 
@@ -58,16 +60,15 @@ class GitLabClient:
         patience: Patience | None = None,
         say: Say = say_nothing,
     ) -> None:
-        assert deployment.gitlab is not None
         self.where = f"{deployment.name}: gitlab"
         self.page_length = PAGE
-        self._settings = deployment.gitlab
+        self._settings = deployment.configured(GitLab)
         share = gitlab_share(deployment)
         self.connection = Connection(
             self.where, share.concurrency, patience or Patience(), share.requests_per_minute, say
         )
-        self._token = deployment.gitlab.token.reveal()
-        self.token_name = f"the token in {deployment.gitlab.token.variable}"
+        self._token = self._settings.token.reveal()
+        self.token_name = f"the token in {self._settings.token.variable}"
         if not (self._token.isascii() and self._token.isprintable()):
             # The HTTP library would refuse it by quoting it.
             raise SourceError(

@@ -14,9 +14,10 @@ from renku_metrics.deployments import Deployment
 from renku_metrics.periods import ONE_DAY
 from renku_metrics.sources.cost import Cost, seconds_of
 from renku_metrics.sources.gitlab.changes import ListedProject, list_active, waiting
-from renku_metrics.sources.gitlab.client import GitLabClient, RefusedError
+from renku_metrics.sources.gitlab.client import GitLabClient
 from renku_metrics.sources.gitlab.projects import check_administrator
 from renku_metrics.sources.gitlab.state import GitLabState, ProjectState
+from renku_metrics.sources.http import RefusedError
 
 
 @dataclass(frozen=True)

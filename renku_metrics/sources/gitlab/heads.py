@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Generator, Iterator
 from typing import Literal, NamedTuple
 
 from renku_metrics.sources.gitlab.branches import Branches, UnreadError, readable
-from renku_metrics.sources.gitlab.client import GitLabClient, Json, RefusedError
+from renku_metrics.sources.gitlab.client import GitLabClient, Json
 from renku_metrics.sources.gitlab.state import ProjectState
+from renku_metrics.sources.http import RefusedError
 
 # How a listing ended: so that it was certainly whole, with an empty page, or refused.
 End = Literal["certain", "empty", "refused"]

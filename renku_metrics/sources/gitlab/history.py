@@ -7,42 +7,28 @@ import gc
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-
-import pandas as pd
+from dataclasses import dataclass, field, replace
 
 from renku_metrics.deployments import Deployment
+from renku_metrics.periods import Span, midnight
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.crew import Crew
 from renku_metrics.sources.gitlab.changes import ListedProject, is_overdue, list_active, listed_project, waiting
-from renku_metrics.sources.gitlab.client import GitLabClient, RefusedError
+from renku_metrics.sources.gitlab.client import GitLabClient
 from renku_metrics.sources.gitlab.commits import commits_frame
 from renku_metrics.sources.gitlab.project_reader import Dating, ProjectRead, ProjectReader
 from renku_metrics.sources.gitlab.projects import check_administrator
 from renku_metrics.sources.gitlab.state import GitLabState, ProjectState
-from renku_metrics.sources.http import NoAnswerError, Say, say_nothing
+from renku_metrics.sources.http import NoAnswerError, RefusedError, Say, say_nothing
 from renku_metrics.sources.progress import Progress
-from renku_metrics.tables import RAW_GITLAB_PROJECTS, RAW_GITLAB_PUSHES
+from renku_metrics.sources.source import Batch, Fact
+from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_GITLAB_PROJECTS, RAW_GITLAB_PUSHES
 
 # A batch is written to a file for each of its days: the larger it is, the fewer files are written twice.
 COMMITS_A_BATCH = 100_000
 SECONDS_A_BATCH = 60.0
 # So many projects in a row without an answer are no broken projects but a broken server.
 UNANSWERED_IN_A_ROW = 10
-
-
-@dataclass(frozen=True)
-class HistoryBatch:
-    """Rows of some projects, and the state that may be stored once the rows are.
-
-    ``overdue``: of those projects, the ones of which the pulls before should have left nothing new to find.
-    """
-
-    projects: pd.DataFrame
-    commits: pd.DataFrame
-    pushes: pd.DataFrame
-    state: GitLabState
-    overdue: frozenset[int]
 
 
 @dataclass
@@ -103,7 +89,7 @@ class History:
         dating = Dating(state.redated, pulled_at)
         self._reader = ProjectReader(client, deployment, book, dating, pulled_at, with_pushes=with_pushes)
 
-    def batches(self) -> Generator[HistoryBatch, None, None]:
+    def batches(self) -> Generator[Batch, None, None]:
         """Reads every project that may have changed.
 
         Raises SourceError when the token is refused or the server gives up on the way, after a batch of what was
@@ -112,7 +98,7 @@ class History:
         with _rare_collections():
             yield from self._batches()
 
-    def _batches(self) -> Iterator[HistoryBatch]:
+    def _batches(self) -> Iterator[Batch]:
         reads: list[ProjectRead] = []
         gathered, begun = 0, time.monotonic()
         try:
@@ -131,7 +117,8 @@ class History:
         yield from self._newly_redated()
         self.summary.finished = True
         self._state.cursor = self._pulled_at
-        yield self._batch(reads)
+        seen = [Span(midnight(self._deployment.start), self._pulled_at)] if self.summary.complete else []
+        yield replace(self._batch(reads), seen=seen, facts=self._facts())
         self._progress.finish(self.summary.read, self.summary.commits, self._client.connection.requests_made)
 
     def _reads(self) -> Iterator[ProjectRead]:
@@ -204,6 +191,17 @@ class History:
         known.unread, known.closed_at = trouble, None
         self.summary.unread[project_id] = trouble
 
+    def _facts(self) -> dict[str, Fact]:
+        summary = self.summary
+        return {
+            "projects_listed": summary.listed,
+            "projects_read": summary.read,
+            "commits_read" if self._anew else "new_commits": summary.commits,
+            "requests": self._client.connection.requests_made,
+            "projects_unread": len(summary.unread),
+            "unread": {str(project): why for project, why in summary.unread.items()},
+        }
+
     def _count(self, read: ProjectRead) -> None:
         self.summary.commits += len(read.commits)
         self.summary.read += read.state is not None
@@ -211,7 +209,7 @@ class History:
         requests = self._client.connection.requests_made
         self._progress.tell(self.summary.read, total, self.summary.commits, requests)
 
-    def _newly_redated(self) -> Iterator[HistoryBatch]:
+    def _newly_redated(self) -> Iterator[Batch]:
         """A batch without rows when commits were redated: this is remembered before their rows are stored.
 
         So a pull that ends between the two does not date a commit anew.
@@ -220,7 +218,7 @@ class History:
             self._redated = len(self._state.redated)
             yield self._batch([])
 
-    def _batch(self, reads: list[ProjectRead]) -> HistoryBatch:
+    def _batch(self, reads: list[ProjectRead]) -> Batch:
         projects = {read.project.id: read.project for read in reads}
         for read in reads:
             if read.state is None:
@@ -228,14 +226,19 @@ class History:
             self._state.projects[read.project.id] = read.state
             if read.state.unread:
                 self.summary.unread[read.project.id] = read.state.unread
-        return HistoryBatch(
-            projects=RAW_GITLAB_PROJECTS.frame(project.row for project in projects.values()),
-            commits=commits_frame(
-                self._deployment.name, [(read.project.id, commit) for read in reads for commit in read.commits]
-            ),
-            pushes=RAW_GITLAB_PUSHES.frame(push for read in reads for push in read.pushes),
-            state=self._state,
-            overdue=frozenset(number for number, project in projects.items() if is_overdue(project, self._cursor)),
+        commits = commits_frame(
+            self._deployment.name, [(read.project.id, commit) for read in reads for commit in read.commits]
+        )
+        rows = {
+            RAW_GITLAB_PROJECTS.name: RAW_GITLAB_PROJECTS.frame(project.row for project in projects.values()),
+            RAW_GITLAB_PUSHES.name: RAW_GITLAB_PUSHES.frame(push for read in reads for push in read.pushes),
+            RAW_GITLAB_COMMITS.name: commits,
+        }
+        overdue = [number for number, project in projects.items() if self._anew and is_overdue(project, self._cursor)]
+        return Batch(
+            rows,
+            self._state.to_json(),
+            overdue={RAW_GITLAB_COMMITS.name: commits[commits["project_id"].isin(overdue)]} if overdue else {},
         )
 
 

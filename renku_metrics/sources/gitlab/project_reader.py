@@ -13,12 +13,12 @@ from renku_metrics.periods import ONE_DAY
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.gitlab.branches import Branches, UnreadError, find_project, read_branches, readable
 from renku_metrics.sources.gitlab.changes import ListedProject
-from renku_metrics.sources.gitlab.client import GitLabClient, RefusedError
+from renku_metrics.sources.gitlab.client import GitLabClient
 from renku_metrics.sources.gitlab.commits import Commit, read_commit
 from renku_metrics.sources.gitlab.heads import new_commits
 from renku_metrics.sources.gitlab.pushes import Row, attribute, read_pushes
 from renku_metrics.sources.gitlab.state import ProjectState
-from renku_metrics.sources.http import NoAnswerError
+from renku_metrics.sources.http import NoAnswerError, RefusedError
 
 # A push event comes moments after its commits; one that has not come by then never will.
 PUSH_EXPECTED_WITHIN = 3 * ONE_DAY

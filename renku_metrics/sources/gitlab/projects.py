@@ -10,8 +10,8 @@ import pandas as pd
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
-from renku_metrics.sources.gitlab.client import GitLabClient, Json, RefusedError
-from renku_metrics.sources.http import NoAnswerError
+from renku_metrics.sources.gitlab.client import GitLabClient, Json
+from renku_metrics.sources.http import NoAnswerError, RefusedError
 from renku_metrics.sources.progress import Progress
 from renku_metrics.tables import RAW_GITLAB_PROJECTS
 

@@ -14,12 +14,12 @@ from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.crew import Crew
-from renku_metrics.sources.gitlab.client import GitLabClient, Json, RefusedError
+from renku_metrics.sources.gitlab.client import GitLabClient, Json
 from renku_metrics.sources.gitlab.projects import ADMINISTRATOR, KEYSET, read_time
-from renku_metrics.sources.http import NoAnswerError
-from renku_metrics.sources.keycloak_ids import UUID
+from renku_metrics.sources.http import NoAnswerError, RefusedError
 from renku_metrics.sources.progress import Progress
-from renku_metrics.tables import RAW_GITLAB_USERS
+from renku_metrics.sources.source import Batch
+from renku_metrics.tables import RAW_GITLAB_USERS, UUID
 
 # The names of Keycloak in GitLab's identities, by the Renku chart and by GitLab's own OpenID Connect.
 KEYCLOAK_PROVIDERS = ("oauth2_generic", "openid_connect")
@@ -29,14 +29,6 @@ INTERNAL_ACCOUNTS = frozenset({"ghost", "alert-bot", "support-bot", "migration-b
 USERS_A_BATCH = 500
 # So many users in a row whose addresses cannot be had are no users' own fault.
 UNREAD_IN_A_ROW = 10
-
-
-@dataclass(frozen=True)
-class UsersBatch:
-    """Some users as RAW_GITLAB_USERS; of ``unread`` of them the secondary addresses could not be had."""
-
-    rows: pd.DataFrame
-    unread: int
 
 
 @dataclass(frozen=True)
@@ -51,8 +43,8 @@ class _Addresses:
 
 def pull_users(
     client: GitLabClient, deployment: Deployment, book: AddressBook, stored: pd.DataFrame, pulled_at: dt.datetime
-) -> Iterator[UsersBatch]:
-    """All users, batch by batch, in at least one.
+) -> Iterator[Batch]:
+    """All users as RAW_GITLAB_USERS, batch by batch, in at least one; ``users_unread`` of them lack addresses.
 
     Secondary addresses cost a request per user, so they are asked for only of those that ``addresses_due`` names.
     Where they cannot be had the user's row says so, and the next pull asks again. Raises SourceError when the token
@@ -90,13 +82,19 @@ def pull_users(
             done += 1
             progress.tell(done, len(users), None, client.connection.requests_made)
             if len(rows) == USERS_A_BATCH:
-                yield UsersBatch(RAW_GITLAB_USERS.frame(rows), unread)
-                rows, unread = [], 0
+                yield Batch({RAW_GITLAB_USERS.name: RAW_GITLAB_USERS.frame(rows)})
+                rows = []
     except Exception:
-        yield UsersBatch(RAW_GITLAB_USERS.frame(rows), unread)
+        yield Batch({RAW_GITLAB_USERS.name: RAW_GITLAB_USERS.frame(rows)})
         raise
-    yield UsersBatch(RAW_GITLAB_USERS.frame(rows), unread)
-    progress.finish(done, None, client.connection.requests_made)
+    requests = client.connection.requests_made
+    told = f"addresses of {unread} users could not be read; the next pull asks again"
+    yield Batch(
+        {RAW_GITLAB_USERS.name: RAW_GITLAB_USERS.frame(rows)},
+        facts={"requests": requests, "users_unread": unread},
+        notes=[told] if unread else [],
+    )
+    progress.finish(done, None, requests)
 
 
 def addresses_due(users: Iterable[Json], stored: pd.DataFrame) -> set[int]:
@@ -124,7 +122,7 @@ def keycloak_id(identities: Iterable[Json]) -> str | None:
         for name, uid in known:
             if name == provider:
                 return str(uid)
-    return next((str(uid) for _, uid in known if UUID.fullmatch(uid)), None)
+    return next((str(uid) for _, uid in known if UUID.fits(uid)), None)
 
 
 def is_bot(user: Json) -> bool:

@@ -14,6 +14,7 @@ from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
 from renku_metrics.sources.budget import keycloak_share
 from renku_metrics.sources.http import Connection, Patience, Say, say_nothing
+from renku_metrics.sources.keycloak.section import Keycloak
 
 PAGE_LENGTH = 100
 # A token this close to its end is not used any more.
@@ -25,9 +26,7 @@ class KeycloakAdmin:
     """One deployment's realm, seen through the client of its deployment file; one request at a time."""
 
     def __init__(self, deployment: Deployment, patience: Patience = PATIENCE, say: Say = say_nothing) -> None:
-        if deployment.keycloak is None:
-            raise ValueError(f"{deployment.name} has no keycloak")
-        self._keycloak = deployment.keycloak
+        self._keycloak = deployment.configured(Keycloak)
         self.where = f"{deployment.name}: keycloak"
         share = keycloak_share(deployment)
         self.connection = Connection(self.where, share.concurrency, patience, share.requests_per_minute, say)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -23,7 +23,8 @@ from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.http import Patience, Say, say_nothing
 from renku_metrics.sources.keycloak.admin import PATIENCE, KeycloakAdmin
 from renku_metrics.sources.progress import Progress
-from renku_metrics.tables import RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_USERS
+from renku_metrics.sources.source import Batch
+from renku_metrics.tables import CLIENT, RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_USERS
 
 # Events are written when their transaction ends and by servers whose clocks differ.
 OVERLAP = dt.timedelta(hours=1)
@@ -71,14 +72,6 @@ class LoginsSeen:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class LoginsBatch:
-    """Rows of RAW_KEYCLOAK_LOGINS; a row may come again in a later batch. Only the last one tells what was ``seen``."""
-
-    rows: pd.DataFrame
-    seen: LoginsSeen | None = None
-
-
 class KeycloakSource:
     """Pulls from the Keycloak of one deployment."""
 
@@ -113,11 +106,12 @@ class KeycloakSource:
         progress.finish(len(users), None, self.requests_made)
         return RAW_KEYCLOAK_USERS.conform(RAW_KEYCLOAK_USERS.frame(users.values()))
 
-    def pull_logins(self, state: LoginsState, pulled_at: dt.datetime) -> Iterator[LoginsBatch]:
+    def pull_logins(self, state: LoginsState, pulled_at: dt.datetime) -> Iterator[Batch]:
         """The LOGIN events since the last pull, whose state is given; all that are remembered at the first one.
 
         Newest first, so that a pull that ended half way has left out older ones, which the next one reads again.
-        Days before the deployment's start are left out. Raises SourceError, after a batch of what was read before.
+        A row may come again in a later batch; only the last batch tells what was seen. Days before the deployment's
+        start are left out. Raises SourceError, after a batch of what was read before.
         """
         start = self._deployment.start
         if start < state.first_day:
@@ -134,17 +128,21 @@ class KeycloakSource:
                 rows |= {row["login_key"]: row for row in page if row["occurred_at"] >= midnight(start)}
                 progress.tell(handed_out + len(rows), None, None, self.requests_made)
                 if len(rows) >= LOGINS_A_BATCH:
-                    yield LoginsBatch(self._frame(rows))
+                    yield self._batch(rows)
                     handed_out, rows = handed_out + len(rows), {}
         except SourceError:
-            yield LoginsBatch(self._frame(rows))
+            yield self._batch(rows)
             raise
         # The oldest ones are read last, and may be forgotten until then.
         read_at = pulled_at + dt.timedelta(seconds=self._clock() - begun)
         seen = _seen(oldest, state, now, read_at)
-        for note in seen.notes:
-            self._say(f"{self._admin.where}: {note}")
-        yield LoginsBatch(self._frame(rows), seen)
+        yield replace(
+            self._batch(rows),
+            state=seen.state.to_json(),
+            seen=[seen.span] if seen.span else [],
+            facts={"requests": self.requests_made},
+            notes=seen.notes,
+        )
         progress.finish(handed_out + len(rows), None, self.requests_made)
 
     @property
@@ -165,8 +163,8 @@ class KeycloakSource:
             if page and self._time(page[-1], "time") < since:
                 break
 
-    def _frame(self, rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-        return RAW_KEYCLOAK_LOGINS.conform(RAW_KEYCLOAK_LOGINS.frame(rows.values()))
+    def _batch(self, rows: Mapping[str, Mapping[str, Any]]) -> Batch:
+        return Batch({RAW_KEYCLOAK_LOGINS.name: RAW_KEYCLOAK_LOGINS.conform(RAW_KEYCLOAK_LOGINS.frame(rows.values()))})
 
     def _login(self, event: Mapping[str, Any], pulled_at: dt.datetime) -> dict[str, Any]:
         occurred_at = self._time(event, "time")
@@ -179,7 +177,8 @@ class KeycloakSource:
             "login_key": self._book.keyed_hash(json.dumps(fields)),
             "occurred_at": occurred_at,
             "keycloak_id": event.get("userId"),
-            "client_id": event.get("clientId"),
+            # Any text may come: a client's id is whatever somebody typed.
+            "client_id": event.get("clientId") if CLIENT.fits(event.get("clientId")) else None,
             "pulled_at": pulled_at,
         }
 

@@ -11,9 +11,9 @@ import orjson
 import pytest
 
 from renku_metrics.errors import SourceError
-from renku_metrics.sources.gitlab.client import GitLabClient, RefusedError
+from renku_metrics.sources.gitlab.client import GitLabClient
 from renku_metrics.sources.gitlab.projects import check_administrator, pull_projects
-from renku_metrics.sources.http import NoAnswerError
+from renku_metrics.sources.http import NoAnswerError, RefusedError
 from renku_metrics_tests.sources.gitlab.keeping import (
     NOW,
     VARIABLE,

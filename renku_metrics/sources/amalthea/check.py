@@ -8,12 +8,13 @@ from functools import cached_property
 
 import pandas as pd
 
-from renku_metrics.commands.findings import Finding, attempts, failed, ok, warning
 from renku_metrics.deployments import Deployment
 from renku_metrics.object_storage import ObjectStorage, open_storage
 from renku_metrics.periods import ONE_DAY
 from renku_metrics.sources.amalthea.audit_log import list_files
 from renku_metrics.sources.amalthea.lines import Lines, read_lines
+from renku_metrics.sources.amalthea.section import Amalthea
+from renku_metrics.sources.findings import Finding, attempts, failed, ok, warning
 from renku_metrics.tables import RAW_AMALTHEA_SESSIONS
 
 # Amalthea begins a file a day as long as anybody uses sessions.
@@ -40,10 +41,9 @@ def check_amalthea(deployment: Deployment, now: dt.datetime) -> Iterator[Finding
 
 class _Checks:
     def __init__(self, deployment: Deployment, now: dt.datetime) -> None:
-        assert deployment.amalthea is not None
         # Whatever its first day: the labels of any session tell.
         self._deployment = deployment.model_copy(update={"start": dt.date.min})
-        self._amalthea = deployment.amalthea
+        self._amalthea = deployment.configured(Amalthea)
         self._now = now
 
     def files(self) -> Finding:

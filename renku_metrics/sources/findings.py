@@ -9,8 +9,7 @@ from typing import Literal
 
 from renku_metrics.errors import RenkuMetricsError
 from renku_metrics.periods import ONE_DAY
-from renku_metrics.sources.gitlab.client import RefusedError
-from renku_metrics.sources.http import Patience
+from renku_metrics.sources.http import Patience, RefusedError
 
 Level = Literal["ok", "warning", "failed"]
 # Somebody waits for the answer.

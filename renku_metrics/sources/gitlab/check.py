@@ -6,13 +6,14 @@ import datetime as dt
 from collections.abc import Iterator
 from functools import cached_property
 
-from renku_metrics.commands.findings import PATIENCE, Finding, attempts, failed, ok, warning
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
-from renku_metrics.sources.gitlab.client import GitLabClient, Json, Query, RefusedError
+from renku_metrics.sources.findings import PATIENCE, Finding, attempts, failed, ok, warning
+from renku_metrics.sources.gitlab.client import GitLabClient, Json, Query
 from renku_metrics.sources.gitlab.projects import ADMINISTRATOR, check_administrator
+from renku_metrics.sources.gitlab.section import GitLab
 from renku_metrics.sources.gitlab.users import keycloak_id
-from renku_metrics.sources.http import NoAnswerError
+from renku_metrics.sources.http import NoAnswerError, RefusedError
 
 SCOPES = frozenset({"api", "read_api"})
 ENDS_SOON = dt.timedelta(days=30)
@@ -40,9 +41,8 @@ def check_gitlab(deployment: Deployment, now: dt.datetime) -> Iterator[Finding]:
 
 class _Checks:
     def __init__(self, deployment: Deployment, now: dt.datetime) -> None:
-        assert deployment.gitlab is not None
         self._deployment = deployment
-        self._url = deployment.gitlab.url
+        self._url = deployment.configured(GitLab).url
         self._now = now
 
     @cached_property

@@ -8,19 +8,15 @@ from pathlib import Path
 
 import click
 
-from renku_metrics.commands.check_amalthea import check_amalthea
-from renku_metrics.commands.check_gitlab import check_gitlab
-from renku_metrics.commands.check_keycloak import check_keycloak
-from renku_metrics.commands.check_pulls import check_pulls
-from renku_metrics.commands.check_store import check_store
+from renku_metrics.commands.check.pulls import check_pulls
+from renku_metrics.commands.check.store import check_store
 from renku_metrics.commands.choosing import chosen_files
-from renku_metrics.commands.findings import Finding, failed, ok, warning
-from renku_metrics.deployments import Deployment, Secret, read_deployment
 from renku_metrics.errors import ConfigurationError
 from renku_metrics.periods import now
+from renku_metrics.sources.findings import Finding, failed, ok, warning
+from renku_metrics.sources.registry import SOURCES, read_deployment
 
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
-SOURCES = ("gitlab", "keycloak", "amalthea")
 
 
 def check(names: Sequence[str]) -> bool:
@@ -41,7 +37,7 @@ def check(names: Sequence[str]) -> bool:
 
 
 def check_deployment(path: Path, *, store_is_well: bool) -> Iterator[Finding]:
-    """The file, the variables it names, each source whose variable is set, and when each was last pulled."""
+    """The file, the variables it names, each source whose variables are set, and when each was last pulled."""
     try:
         deployment = read_deployment(path)
     except ConfigurationError as error:
@@ -50,36 +46,21 @@ def check_deployment(path: Path, *, store_is_well: bool) -> Iterator[Finding]:
         return
     yield ok("file", f"{path} is valid")
     unset = set()
-    for source, key, secret in _secrets(deployment):
+    for name, key, secret in deployment.secrets:
         if secret.is_set:
             yield ok("variable", f"{secret.variable} is set")
         else:
-            unset.add(source)
-            yield failed("variable", f"{secret.variable}, which {source}.{key} names, is not set", "set it")
+            unset.add(name)
+            yield failed("variable", f"{secret.variable}, which {name}.{key} names, is not set", "set it")
     for source in SOURCES:
-        if getattr(deployment, source) is None:
-            yield warning(source, "is not configured: no week or month of this deployment will be complete")
-        elif source in unset:
-            yield failed(source, "not tried without its variable", "set that first")
+        if not source.is_in(deployment):
+            yield warning(source.name, "is not configured: no week or month of this deployment will be complete")
+        elif source.name in unset:
+            yield failed(source.name, "not tried without its variable", "set that first")
         else:
-            yield from _check_source(source, deployment)
+            yield from source.check(deployment, now())
     if store_is_well:
         yield from check_pulls(deployment, now())
-
-
-def _check_source(source: str, deployment: Deployment) -> Iterator[Finding]:
-    if source == "gitlab":
-        return check_gitlab(deployment, now())
-    if source == "keycloak":
-        return check_keycloak(deployment)
-    return check_amalthea(deployment, now())
-
-
-def _secrets(deployment: Deployment) -> Iterator[tuple[str, str, Secret]]:
-    for source in SOURCES:
-        for key, value in getattr(deployment, source) or ():
-            if isinstance(value, Secret):
-                yield source, key, value
 
 
 def _print(title: str, findings: Iterable[Finding]) -> Iterator[str]:

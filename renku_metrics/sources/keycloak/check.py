@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-from renku_metrics.commands.findings import PATIENCE, Finding, attempts, failed, length, ok, warning
 from renku_metrics.deployments import Deployment
 from renku_metrics.periods import ONE_DAY
+from renku_metrics.sources.findings import PATIENCE, Finding, attempts, failed, length, ok, warning
 from renku_metrics.sources.keycloak.admin import KeycloakAdmin
 from renku_metrics.sources.keycloak.realm import saves_logins
+from renku_metrics.sources.keycloak.section import Keycloak
 
 # Logins are pulled every four hours; one pull may fail.
 SHORTEST_MEMORY = dt.timedelta(hours=8)
@@ -20,7 +21,7 @@ COMFORTABLE_MEMORY = 3 * ONE_DAY
 LONGER = "set Expiration under Realm settings, Events to 30 days"
 
 
-def check_keycloak(deployment: Deployment) -> Iterator[Finding]:
+def check_keycloak(deployment: Deployment, _now: dt.datetime) -> Iterator[Finding]:
     """Address and client, its roles, and what the realm remembers of logins."""
     checks = _Checks(deployment)
     return attempts(
@@ -38,8 +39,7 @@ def check_keycloak(deployment: Deployment) -> Iterator[Finding]:
 
 class _Checks:
     def __init__(self, deployment: Deployment) -> None:
-        assert deployment.keycloak is not None
-        self._keycloak = deployment.keycloak
+        self._keycloak = deployment.configured(Keycloak)
         self._admin = KeycloakAdmin(deployment, PATIENCE)
 
     def answers(self) -> Finding:

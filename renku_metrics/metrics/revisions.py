@@ -1,4 +1,4 @@
-"""The published rows, and the record of those that changed."""
+"""The record of published numbers that changed, and why. Pure: frames in, frames out."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from collections.abc import Collection, Mapping
 
 import pandas as pd
 
-from renku_metrics.metrics.coverage import NOT_OVER, Coverage, covers, missing
-from renku_metrics.metrics.dictionary import ACTIVE_USERS
-from renku_metrics.periods import Period
-from renku_metrics.tables import COVERAGE, REVISIONS, SOURCES, PeriodKind, published_table
+from renku_metrics.metrics.coverage import NOT_OVER
+from renku_metrics.tables import REVISIONS
 
 LATE_FACTS = "late facts"
 PEOPLE_KNOWN = "people known since"
@@ -25,79 +23,14 @@ KEY = ["deployment", "period", "core_action"]
 NUMBERS = ["users", "active_users", "definition"]
 
 
-def publish(
-    kind: PeriodKind,
-    active_users: pd.DataFrame,
-    core_actions: Mapping[str, pd.DataFrame],
-    coverage: Mapping[str, Coverage],
-    now: dt.datetime,
-) -> pd.DataFrame:
-    """A frame of ``published_table(kind)``: a row wherever both the denominator and the core action were counted.
-
-    ``active_users`` and ``core_actions`` (by key) hold the counts of all deployments; ``coverage`` what each
-    deployment's pulls saw of each source.
-    """
-    table = published_table(kind)
-    counted = [frame.assign(core_action=key) for key, frame in core_actions.items() if len(frame)]
-    if not counted:
-        return table.frame()
-    rows = pd.concat(counted).merge(active_users, on=["deployment", kind], suffixes=("", "_active"))
-    periods = {start: Period.of(kind, dt.date.fromisoformat(start)) for start in rows[kind].unique()}
-    reasons = {
-        (deployment, start): missing(periods[start], coverage[deployment], now)
-        for deployment, start in rows[["deployment", kind]].drop_duplicates().itertuples(index=False)
-    }
-    period = rows[kind].map(periods)
-    why = [reasons[pair] for pair in zip(rows["deployment"], rows[kind], strict=True)]
-    anybody = rows["users_active"].where(rows["users_active"] > 0).astype("Float64")
-    own = rows["core_action"] + " " + rows["definition"]
-    published = pd.DataFrame(
-        {
-            "deployment": rows["deployment"],
-            "period": period.map(lambda of: of.label),
-            "period_start": period.map(lambda of: of.start),
-            "period_end": period.map(lambda of: of.end),
-            "core_action": rows["core_action"],
-            "users": rows["users"],
-            "active_users": rows["users_active"],
-            "share": rows["users"] / anybody,
-            "complete": [not reason for reason in why],
-            "missing": why,
-            "unlinked": rows["unlinked_users"] / anybody,
-            "definition": own + f"; {ACTIVE_USERS.key} " + rows["definition_active"],
-            "computed_at": rows[["computed_at", "computed_at_active"]].max(axis="columns"),
-        }
-    )
-    return table.conform(published)
-
-
-def cover(kind: PeriodKind, active_users: pd.DataFrame, coverage: Mapping[str, Coverage]) -> pd.DataFrame:
-    """A frame of COVERAGE, with a row for each row of ``active_users``; arguments as those of ``publish``."""
-    rows = []
-    for counted in active_users.to_dict(orient="records"):
-        period = Period.of(kind, dt.date.fromisoformat(counted[kind]))
-        known = coverage[counted["deployment"]]
-        spans = {f"{source}_days": known.get(source) for source in SOURCES}
-        days = {name: None if of is None else sum(covers(of, day) for day in period.days) for name, of in spans.items()}
-        of_period = {
-            "period": period.label,
-            "period_start": period.start,
-            "period_end": period.end,
-            "days": len(period.days),
-            "active_users": counted["users"],
-        }
-        rows.append({str(name): value for name, value in counted.items()} | of_period | days)
-    return COVERAGE.conform(COVERAGE.frame(rows))
-
-
 def revise(
     before: pd.DataFrame, after: pd.DataFrame, recorded: pd.DataFrame, causes: Causes, now: dt.datetime
 ) -> pd.DataFrame:
     """A frame of REVISIONS: the rows of ``before`` that ``after`` says otherwise, both frames of one published table.
 
     ``causes`` are what changed since ``before`` was published, but for ERASURE, which is of all time. The growth of a
-    period that was not over when it was published is no revision. That a row is no longer there is one; that it is back
-    is one where its numbers are others than those that were last there, by the revisions ``recorded`` so far.
+    period that was not over when it was published is no revision. A row that disappears is a revision. A row that comes
+    back is one only if its numbers differ from the last ones published, by the revisions ``recorded`` so far.
     """
     both = pd.concat([before.assign(back=False), _last_there(before, after, recorded).assign(back=True)])
     both = both.merge(after, on=KEY, suffixes=("_before", "_after"), how="left")

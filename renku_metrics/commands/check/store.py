@@ -7,9 +7,9 @@ import uuid
 from collections.abc import Iterator
 
 from renku_metrics import environment
-from renku_metrics.commands.findings import Finding, attempt, failed, length, ok
 from renku_metrics.pipeline.hash_key import checked_hash_key
-from renku_metrics.pipeline.publication import last_published
+from renku_metrics.sources.findings import Finding, attempt, failed, length, ok
+from renku_metrics.store.ledger import StoreLedger
 from renku_metrics.store.store import Store
 
 # Once a day, whether or not anything was counted; one may fail.
@@ -28,12 +28,12 @@ def check_store(now: dt.datetime) -> Iterator[Finding]:
 
 def _writable() -> Finding:
     store = Store.at(environment.store_address())
-    name, content = f"probe-{uuid.uuid4().hex}", b"of renku-metrics check; may be deleted"
-    store.write_state(name, content)
+    name, content = f"state/probe-{uuid.uuid4().hex}", b"of renku-metrics check; may be deleted"
+    store.replace(name, content, None)
     try:
-        read = store.read_state(name)
+        read = store.storage.read(name)
     finally:
-        store.storage.delete(f"state/{name}")
+        store.storage.delete(name)
     address = store.storage.address()
     if read != content:
         return failed("store", f"{address} does not give back what was written a moment ago", "choose another place")
@@ -47,7 +47,7 @@ def _hash_key() -> Finding:
 
 def _published(now: dt.datetime) -> Finding:
     what = "published"
-    published = last_published(Store.at(environment.store_address()))
+    published = StoreLedger(Store.at(environment.store_address())).published_at()
     if published is None:
         return ok(what, "nothing yet")
     text = f"the last time {length(now - published)} ago"
@@ -55,7 +55,7 @@ def _published(now: dt.datetime) -> Finding:
         return failed(
             what,
             f"{text}, though every day is due",
-            "see whether the daemon runs, whether the sensor follow_changed_days is on, and which runs of published "
+            "see whether the daemon runs, whether the sensor follow_changed_months is on, and which runs of published "
             "failed",
         )
     return ok(what, text)

@@ -1,0 +1,59 @@
+"""What ``renku-metrics check`` finds of a deployment's last pulls: whether the schedules run, and succeed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from functools import partial
+
+from renku_metrics import environment
+from renku_metrics.deployments import Deployment
+from renku_metrics.pipeline.verifying import Lost, lost
+from renku_metrics.sources.findings import Finding, attempt, failed, length, ok
+from renku_metrics.sources.registry import sources_of
+from renku_metrics.sources.source import Source
+from renku_metrics.store.ledger import Ledger
+from renku_metrics.store.store import Store
+
+SEE = "see whether the daemon runs, its schedules are on, and which runs failed or left something unread"
+OTHERWISE = "report this as a fault of renku-metrics"
+
+
+def check_pulls(deployment: Deployment, now: dt.datetime) -> Iterator[Finding]:
+    """That the last whole pull of each source is no older than its schedule allows, and that nothing of it is lost.
+
+    A source is left out if the store records nothing when a pull finds nothing new.
+    """
+    ledger = Ledger(Store.at(environment.store_address()), deployment.name)
+    for source in sources_of(deployment):
+        if source.within is not None:
+            timely = partial(_timely, ledger, source, source.within, now)
+            yield attempt(f"last pull of {source.activity}", "store", timely, OTHERWISE)
+        yield attempt(f"stored {source.activity}", "store", partial(_kept, ledger, source), OTHERWISE)
+
+
+def _timely(ledger: Ledger, source: Source, within: dt.timedelta, now: dt.datetime) -> Finding:
+    what = f"last pull of {source.activity}"
+    begun = max((span.end for span in ledger.pulled(source.name).covered), default=None)
+    if begun is None:
+        return ok(what, "none has come to its end yet")
+    text = f"{length(now - begun)} ago"
+    due = "every 4 hours" if source.often else "every day"
+    if now - begun > within:
+        return failed(what, f"{text}, though {due} one is due", SEE)
+    return ok(what, text)
+
+
+def _kept(ledger: Ledger, source: Source) -> Finding:
+    what = f"stored {source.activity}"
+    pulled = ledger.pulled(source.name)
+    missing = [
+        str(found)
+        for table in source.tables
+        for found in lost(ledger, table, pulled.tables.get(table.name, {}), pulled.untold.get(table.name, {}))
+        if isinstance(found, Lost)
+    ]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        return failed(what, missing[0] + more, "restore the file, or pull again what the source still has")
+    return ok(what, "are in the store as they were pulled")

@@ -1,0 +1,187 @@
+"""What a table is made of: columns, types, keys, the shape of each text, and whose data a column holds.
+
+Which tables there are is in tables.py. How rows reach a file is in store/.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+TIMESTAMP = pa.timestamp("ms", tz="UTC")
+STRINGS = pa.list_(pa.string())
+DAY, MONTH = "event_day", "month"
+
+# How a stored row and the same row pulled again unite, column by column: keep what was seen first, take what was seen
+# last, or (lists) keep everything ever seen. A missing value never replaces a known one, so a pull loses nothing.
+# `reading` columns are our interpretation. All of them come from the row with the highest READ_BY; on a tie the
+# stored row wins. Empty values count there.
+Merge = Literal["first", "last", "union", "reading"]
+READ_BY = "read_by"
+
+# How a column names a person: by a Keycloak id, a GitLab id, the keyed hash of an address, or a user id of an event.
+Person = Literal["keycloak", "gitlab", "address", "user"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a text may look like; ``meaning`` tells a person. Nothing that somebody wrote may fit it by chance."""
+
+    meaning: str
+    pattern: str
+
+    def fits(self, text: object) -> bool:
+        return isinstance(text, str) and re.fullmatch(self.pattern, text) is not None
+
+    def strays(self, texts: pa.Array | pa.ChunkedArray) -> int:
+        """How many of the texts, missing ones left out, do not fit."""
+        fitting = pc.match_substring_regex(texts, f"^(?:{self.pattern})$")
+        return int(len(texts) - texts.null_count - (pc.sum(fitting).as_py() or 0))
+
+
+@dataclass(frozen=True)
+class Column:
+    """``person``: how the column names a person. An erasure removes the row, or with ``emptied`` the value alone.
+
+    ``emptied_with`` names the column of a person that takes this column's value along. Where the column that ``unless``
+    names has the value that it names, this column names nobody.
+    """
+
+    name: str
+    type: pa.DataType
+    description: str
+    required: bool = False
+    merge: Merge = "first"
+    shape: Shape | None = None
+    person: Person | None = None
+    emptied: bool = False
+    emptied_with: str = ""
+    unless: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the store.
+
+    ``partitioned_by`` names the columns that are in the path (``deployment=…/month=…``) and not in the file; frames in
+    memory always have them. The key begins with the deployment, and with the day where rows have one, so rows that are
+    sorted by key are sorted by partition. ``one_thing``: the rows that are equal in these columns tell of one thing,
+    and an erasure removes all of them or none.
+    """
+
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    partitioned_by: tuple[str, ...] = ()
+    folder: str = ""
+    one_thing: tuple[str, ...] = ()
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """All columns, those of the path included."""
+        return pa.schema(
+            [
+                pa.field(c.name, c.type, nullable=not c.required, metadata={"description": c.description})
+                for c in self.columns
+            ]
+        )
+
+    @cached_property
+    def file_schema(self) -> pa.Schema:
+        """The columns inside a data file."""
+        return pa.schema([field for field in self.schema if field.name not in self.partitioned_by])
+
+    @property
+    def path(self) -> str:
+        return f"{self.folder}/{self.name}" if self.folder else self.name
+
+    @property
+    def by_month(self) -> bool:
+        """Whether there is a file for each month, of rows that have a day."""
+        return MONTH in self.partitioned_by
+
+    @property
+    def personal(self) -> tuple[Column, ...]:
+        """The columns that name people."""
+        return tuple(column for column in self.columns if column.person)
+
+    def frame(self, rows: Iterable[Mapping[str, Any]] = ()) -> pd.DataFrame:
+        """One row per mapping, with every column of the table in its type; columns not given are missing.
+
+        The month follows from the day. Raises ValueError when a value does not fit its column.
+        """
+        given = list(rows)
+        return self.frame_of_columns({name: [row.get(name) for row in given] for name in self._given})
+
+    def frame_of_columns(self, columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+        """The same from the values of every column, in the order of the rows; the fast way to many rows."""
+        if self.by_month and MONTH not in columns:
+            columns = {**columns, MONTH: [day and month_of(day) for day in columns[DAY]]}
+        arrays = []
+        for field in self.schema:
+            try:
+                arrays.append(pa.array(columns[field.name], field.type))
+            except (pa.ArrowException, OverflowError, UnicodeError):
+                # The value itself stays out of the message: it may be personal.
+                raise ValueError(f"{self.name}: {field.name} holds a value that is no {field.type}") from None
+        return to_pandas(pa.table(arrays, schema=self.schema))
+
+    def conform(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The same rows with exactly the table's columns and types, sorted by key. The month follows from the day.
+
+        Raises ValueError when a column or a required value is missing, a value does not fit its column, or a key
+        is there twice.
+        """
+        if self.by_month and DAY in frame.columns:
+            days = frame[DAY].astype(object)
+            frame = frame.assign(**{MONTH: days.map({day: month_of(day) for day in days.dropna().unique()})})
+        absent = [column.name for column in self.columns if column.name not in frame.columns]
+        if absent:
+            raise ValueError(f"{self.name}: there is no column {', '.join(absent)}")
+        for column in self.columns:
+            if column.required and frame[column.name].isna().any():
+                raise ValueError(f"{self.name}: {column.name} is missing in some rows")
+        try:
+            table = pa.Table.from_pandas(frame, schema=self.schema, preserve_index=False)
+        except (pa.ArrowException, OverflowError, UnicodeError) as error:
+            # Arrow names the value first, which may be personal, and the column last.
+            which = f": {error.args[-1]}" if isinstance(error, pa.ArrowException) and len(error.args) > 1 else ""
+            raise ValueError(f"{self.name}: a value does not fit its column{which}") from None
+        result = to_pandas(table).sort_values(list(self.key), ignore_index=True)
+        if result.duplicated(list(self.key)).any():
+            raise ValueError(f"{self.name}: a key ({', '.join(self.key)}) is there twice")
+        return result
+
+    def check_shapes(self, rows: pa.Table) -> None:
+        """Raises ValueError when a text does not have the shape of its column. The text stays out of the message."""
+        for column in self.columns:
+            if column.shape is None or column.name not in rows.column_names:
+                continue
+            texts = rows.column(column.name)
+            strays = column.shape.strays(pc.list_flatten(texts) if column.type == STRINGS else texts)
+            if strays:
+                raise ValueError(f"{self.name}: {column.name} holds {strays} texts that are not {column.shape.meaning}")
+
+    @cached_property
+    def _given(self) -> list[str]:
+        return [name for name in self.schema.names if not (self.by_month and name == MONTH)]
+
+
+def month_of(day: str) -> str:
+    """The month that holds the day, by its first day, YYYY-MM-DD."""
+    return f"{day[:7]}-01"
+
+
+def to_pandas(table: pa.Table) -> pd.DataFrame:
+    """The same table with nullable integers and booleans, and dates as ``datetime.date``."""
+    kinds = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    frame: pd.DataFrame = table.to_pandas(types_mapper=kinds.get)
+    return frame

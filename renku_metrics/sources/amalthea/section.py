@@ -1,0 +1,10 @@
+"""What a deployment file says of the audit log of its Amalthea."""
+
+from __future__ import annotations
+
+from renku_metrics.deployments import Section, StorageAddress, WebAddress
+
+
+class Amalthea(Section):
+    audit_log: StorageAddress
+    endpoint_url: WebAddress | None = None

@@ -1,0 +1,44 @@
+"""Every source, declared once. Raw assets, schedules, coverage, erasure, check and plan are read off this list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from renku_metrics import deployments
+from renku_metrics.deployments import Deployment, Section
+from renku_metrics.schema import Table
+from renku_metrics.sources.amalthea.source import AMALTHEA
+from renku_metrics.sources.gitlab.source import GITLAB
+from renku_metrics.sources.keycloak.source import KEYCLOAK
+from renku_metrics.sources.source import Source
+
+SOURCES: tuple[Source, ...] = (GITLAB, KEYCLOAK, AMALTHEA)
+
+
+def sources_of(deployment: Deployment) -> list[Source]:
+    """Those that the deployment's file has a section for."""
+    return [source for source in SOURCES if source.is_in(deployment)]
+
+
+def source_of(table: Table) -> Source:
+    """The source that tells of a raw table."""
+    return next(source for source in SOURCES if table.name in {known.name for known in source.tables})
+
+
+def raw_tables() -> list[Table]:
+    """The raw tables of all sources."""
+    return [table for source in SOURCES for table in source.tables]
+
+
+def read_deployment(path: Path) -> Deployment:
+    """The deployment a file describes. Raises ConfigurationError, one line per fault with the file and the key."""
+    return deployments.read_deployment(path, _sections())
+
+
+def read_deployments(folder: Path) -> dict[str, Deployment]:
+    """Every deployment of the folder by name, sorted. Raises ConfigurationError with every fault of every file."""
+    return deployments.read_deployments(folder, _sections())
+
+
+def _sections() -> dict[str, type[Section]]:
+    return {source.name: source.section for source in SOURCES}

@@ -1,0 +1,108 @@
+"""What every source is and hands back, so that pulling, covering, checking and erasing know no source by name."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from renku_metrics.deployments import Deployment, Section
+from renku_metrics.events.union import Frames, Part
+from renku_metrics.periods import Span
+from renku_metrics.schema import Table
+from renku_metrics.sources.addresses import AddressBook
+from renku_metrics.sources.findings import Finding
+from renku_metrics.sources.http import Say, say_nothing
+from renku_metrics.tables import Activity
+
+# What a pull tells Dagster and the log: counts, which add up over the batches, and texts, of which the last one stays.
+Fact = int | str | Mapping[str, str]
+
+
+# Gives the stored rows of a table that has one file for a deployment.
+Stored = Callable[[Table], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some of what a source answered.
+
+    ``rows`` by raw table. ``state`` may be stored once the rows are: what the source remembers for its next pull.
+    ``seen``: the time (UTC) of which this pull, up to this batch, has brought everything. ``overdue``: those of the
+    rows that an earlier pull should have brought, where a reconciliation looks for such.
+    """
+
+    rows: Mapping[str, pd.DataFrame]
+    state: bytes | None = None
+    seen: Sequence[Span] = ()
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    overdue: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a pull is asked for.
+
+    ``state``: what the source remembered, None at the first pull. ``tables``: those wanted. ``whole``: read everything,
+    whatever is known: a reconciliation.
+    """
+
+    deployment: Deployment
+    book: AddressBook
+    pulled_at: dt.datetime
+    state: bytes | None
+    stored: Stored
+    tables: frozenset[str] = frozenset()
+    whole: bool = False
+    say: Say = say_nothing
+
+
+@dataclass(frozen=True)
+class Harvest:
+    """Raw tables that one pull brings together, in the order in which they are stored."""
+
+    name: str
+    tables: tuple[Table, ...]
+    pull: Callable[[Request], Iterator[Batch]]
+
+
+def _keep_all(state: bytes, _is_erased: Callable[[str], bool]) -> tuple[bytes, int]:
+    return state, 0
+
+
+@dataclass(frozen=True)
+class Source:
+    """One system of a deployment that rows are pulled from.
+
+    ``activity``: what it tells of. ``section``: its part of the deployment file, under its name. ``events`` makes
+    events of the frames of ``events_from``; of these, the tables by month are what it tells, the others say who and
+    where. ``lock``: the name that a pull holds; sources with equal names wait for each other. ``plan``: lines that
+    say what the next pull costs, told by the state and what is stored. ``clear_state`` takes erased people, told by user ids, out of the state, and counts
+    what it took. ``often``: it forgets what happened, so it is pulled every few hours. ``within``: a pull that saw
+    everything is overdue after so long; None where the store does not know when that was.
+    """
+
+    name: str
+    activity: Activity
+    section: type[Section]
+    harvests: tuple[Harvest, ...]
+    events_from: tuple[Table, ...]
+    events: Callable[[Frames], Part]
+    check: Callable[[Deployment, dt.datetime], Iterator[Finding]]
+    plan: Callable[[Deployment, bytes | None, Stored, dt.datetime, Say], Iterator[str]]
+    lock: Callable[[Deployment], str]
+    clear_state: Callable[[bytes, Callable[[str], bool]], tuple[bytes, int]] = _keep_all
+    often: bool = False
+    within: dt.timedelta | None = None
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Its raw tables."""
+        return tuple(table for harvest in self.harvests for table in harvest.tables)
+
+    def is_in(self, deployment: Deployment) -> bool:
+        """Whether the deployment's file has its section."""
+        return deployment.section(self.section) is not None
