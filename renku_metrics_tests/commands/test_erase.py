@@ -58,13 +58,15 @@ def traces(pulled: PulledStore, person: Person) -> list[str]:
 
 
 def of_others(pulled: PulledStore, *people: Person) -> dict[str, list[list[str]]]:
-    """Events and user days of everybody else."""
+    """Events and user days of everybody else; there are some."""
     theirs = {user for person in people for user in (person.identity, f"email:{BOOK.hash(person.cli_address)}")}
     frames = {table.name: pulled.store.read(table, DAYS) for table in (EVENTS, USER_DAYS)}
-    return {
+    rows = {
         name: frame.loc[~frame["user_id"].isin(theirs)].astype(str).to_numpy().tolist()
         for name, frame in frames.items()
     }
+    assert all(rows.values())
+    return rows
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -84,6 +86,7 @@ def test_an_erased_person_is_nowhere_in_the_store_and_nobody_else_is_touched(pul
 
 def test_no_later_pull_brings_erased_people_back(pulled: PulledStore) -> None:
     people = [pulled.person(kind) for kind in KINDS]
+    assert all(traces(pulled, person) for person in people)
     erase(*(argument for person in people for argument in arguments_for(person)), "--yes")
     others = of_others(pulled, *people)
     for source in ("gitlab", "keycloak", "amalthea"):
@@ -97,19 +100,23 @@ def test_no_later_pull_brings_erased_people_back(pulled: PulledStore) -> None:
 
 
 def test_what_an_erased_person_does_later_is_not_stored(pulled: PulledStore) -> None:
-    person = pulled.person("second address")
+    person, other = pulled.person("second address"), pulled.person("plain")
     erase("--user", person.identity, "--yes")
     [project, *_] = [
         project for project in pulled.lab.gitlab.projects.values() if project.repository and not project.deleted
     ]
     assert project.repository
     assert person.account
-    commit = project.repository.commit("later\n", Identity(person.name, person.cli_address), NOW, branch="later")
-    pulled.lab.gitlab.push(project, person.account, {"later": commit.sha}, NOW, quiet=True)
+    stays, goes = (
+        project.repository.commit("later\n", Identity(author.name, author.cli_address), NOW, branch="later")
+        for author in (other, person)
+    )
+    pulled.lab.gitlab.push(project, person.account, {"later": goes.sha}, NOW, quiet=True)
     project.last_activity_at = NOW
     pulled.pull()
-    stored = pulled.store.read(RAW_GITLAB_COMMITS, DAYS)
-    assert commit.sha not in set(stored["sha"])
+    stored = set(pulled.store.read(RAW_GITLAB_COMMITS, DAYS)["sha"])
+    assert stays.sha in stored
+    assert goes.sha not in stored
     assert traces(pulled, person) == []
 
 
@@ -158,8 +165,11 @@ def test_of_other_peoples_rows_the_mention_goes_and_the_row_stays(pulled: Pulled
     after = pulled.store.read(RAW_GITLAB_PROJECTS, [("lab",)])
     assert after["project_id"].tolist() == rows["project_id"].tolist()
     mine = rows["creator_id"] == creator
+    at_home = mine & (rows["namespace_kind"] == "user")
+    assert at_home.any()
+    assert not mine.all()
     assert after.loc[mine, "creator_id"].isna().all()
-    assert after.loc[mine & (rows["namespace_kind"] == "user"), "namespace_id"].isna().all()
+    assert after.loc[at_home, "namespace_id"].isna().all()
     pd.testing.assert_frame_equal(after[~mine], rows[~mine])
 
 
@@ -206,6 +216,8 @@ def test_once_erased_nothing_is_left_to_erase(pulled: PulledStore) -> None:
 
 def test_another_erasure_does_not_undo_the_first(pulled: PulledStore) -> None:
     first, second = pulled.person("plain"), pulled.person("visitor")
+    assert traces(pulled, first)
+    assert traces(pulled, second)
     erase("--user", first.identity, "--yes")
     erase("--user", second.identity, "--yes")
     pulled.pull()
@@ -214,13 +226,13 @@ def test_another_erasure_does_not_undo_the_first(pulled: PulledStore) -> None:
 
 def test_pushes_of_the_person_are_gone_and_pushes_of_others_stay(pulled: PulledStore) -> None:
     person = pulled.person("default address")
+    assert person.account
     before = pulled.store.read_if_there(RAW_GITLAB_PUSHES, pulled.store.partitions(RAW_GITLAB_PUSHES, "lab"))
+    theirs = set(before.loc[before["gitlab_user_id"] == person.account.id, "push_id"])
+    assert set() < theirs < set(before["push_id"])
     erase("--user", person.identity, "--yes")
     after = pulled.store.read_if_there(RAW_GITLAB_PUSHES, pulled.store.partitions(RAW_GITLAB_PUSHES, "lab"))
-    assert person.account
-    assert set(before["push_id"]) - set(after["push_id"]) == set(
-        before.loc[before["gitlab_user_id"] == person.account.id, "push_id"]
-    )
+    assert set(before["push_id"]) - set(after["push_id"]) == theirs
 
 
 @pytest.mark.parametrize(
@@ -266,6 +278,7 @@ def test_erased_days_are_remembered_for_the_record_of_revisions(pulled: PulledSt
     person = pulled.person("plain")
     events = pulled.store.read(EVENTS, DAYS)
     days = {dt.date.fromisoformat(day) for day in events.loc[events["user_id"] == person.identity, "event_day"]}
+    assert days
     erase("--user", person.identity, "--yes")
     assert days <= erased_days(pulled.store, "lab")
     assert max(erased_days(pulled.store, "lab")) <= TODAY

@@ -83,6 +83,7 @@ def test_a_backfill_is_followed_up_to_the_true_published_numbers(
         truth = population.ledger.counts("week")
         rows = published[published["deployment"] == population.lab.name]
         assert len(rows) == 4
+        assert (rows["users"] > 0).any()
         for row in rows.to_dict(orient="records"):
             count = truth[row["period_start"], row["core_action"]]
             assert (row["users"], row["active_users"]) == (count.users, count.active_users)

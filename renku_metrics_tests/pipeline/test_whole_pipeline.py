@@ -50,7 +50,8 @@ def serve(lab: RenkuLab, pipeline: Pipeline, start: dt.date, monkeypatch: pytest
 def test_published_numbers_are_the_true_ones_of_each_simulated_deployment(
     pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = THIS_WEEK - 42 * ONE_DAY
+    # A Monday, and the month after it is whole and over.
+    start, month = dt.date(2026, 9, 28), dt.date(2026, 10, 1)
     truths = {}
     labs = []
     for seed, name in enumerate(["first-lab", "second-lab"], start=1):
@@ -84,8 +85,10 @@ def test_published_numbers_are_the_true_ones_of_each_simulated_deployment(
                     assert row["active_users"] <= truth.active_users
     weekly = pipeline.published("week")
     inner = weekly[(weekly["period_start"] > start) & (weekly["period_start"] < THIS_WEEK - 7 * ONE_DAY)]
-    assert len(inner) == 2 * 4 * len(CORE_ACTIONS)
+    assert len(inner) == 2 * 6 * len(CORE_ACTIONS)
     assert inner["complete"].all()
+    monthly = pipeline.published("month")
+    assert list(monthly.loc[monthly["complete"], "period_start"]) == [month] * 2 * len(CORE_ACTIONS)
     assert (weekly["users"] > 0).sum() > 40
 
 

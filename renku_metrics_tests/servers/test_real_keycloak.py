@@ -27,6 +27,7 @@ from renku_metrics_tests.sources.keycloak.keycloak_pulls import LoginsPull, unit
 if not asked_for():
     pytest.skip(NOT_ASKED_FOR, allow_module_level=True)
 
+pytestmark = pytest.mark.usefixtures("real_clock")
 ADA, BOB = "ada@university.example", "Bob@institute.example"
 CLIENTS = {
     "renku-metrics": ("view-events", "view-users"),
