@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -20,7 +20,14 @@ from botocore.exceptions import ClientError
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage import interface
 from renku_metrics.object_storage.interface import HeldTooLongError
-from renku_metrics.object_storage.s3_requests import S3_ERRORS, explain, read_object, status_of
+from renku_metrics.object_storage.s3_requests import (
+    LONGEST_TRY_SECONDS,
+    S3_ERRORS,
+    Check,
+    explain,
+    read_object,
+    status_of,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -33,11 +40,12 @@ SETTLE_SECONDS = 0.5
 
 
 @contextmanager
-def lease(client: S3Client, bucket: str, key: str, address: str) -> Iterator[Callable[[], None]]:
-    """Holds the object ``key`` alone for the length of the block, which gets what raises StoreError once it is lost.
+def lease(client: S3Client, bucket: str, key: str, address: str) -> Iterator[Check]:
+    """Holds the object ``key`` alone for the length of the block, which gets what is to be asked before each try.
 
-    Raises StoreError when another held it for over an hour, or when this holder was suspended, or cut off from the
-    server, for so long that another has taken over or may have.
+    That raises StoreError once the lease is lost, or may be before a try that begins now has ended. Raises StoreError
+    when another held it for over an hour, or when this holder was suspended, or cut off from the server, for so long
+    that another has taken over or may have.
     """
     held = _Lease(client, bucket, key, address)
     try:
@@ -48,7 +56,7 @@ def lease(client: S3Client, bucket: str, key: str, address: str) -> Iterator[Cal
     refresher = threading.Thread(target=held.keep_fresh, args=[over], name="lease", daemon=True)
     refresher.start()
     try:
-        yield held.check
+        yield held.check_before_a_try
     finally:
         over.set()
         refresher.join()
@@ -97,9 +105,14 @@ class _Lease:
 
     def check(self) -> None:
         """Raises StoreError when another has taken over, or may have."""
-        if time.monotonic() - self._refreshed > STALE_AFTER_SECONDS:
-            self._lost.set()
-        if self._lost.is_set():
+        self._check_for(0.0)
+
+    def check_before_a_try(self) -> None:
+        """Raises StoreError when another has taken over, or may have before a try that begins now has ended."""
+        self._check_for(LONGEST_TRY_SECONDS)
+
+    def _check_for(self, seconds: float) -> None:
+        if self._lost.is_set() or time.monotonic() - self._refreshed > STALE_AFTER_SECONDS - seconds:
             raise StoreError(
                 f"{self._address}: this pull was out of touch for so long that another may have begun; run it again"
             )

@@ -15,7 +15,7 @@ from renku_metrics.object_storage.s3_requests import Body, status_of, version_of
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-CONFLICT, PRECONDITION_FAILED, NOT_FOUND = 409, 412, 404
+OK, NOT_FOUND, CONFLICT, PRECONDITION_FAILED, NOT_IMPLEMENTED = 200, 404, 409, 412, 501
 ANY = "*"
 NOBODYS = "0" * 32
 PROBE = b"This object only serves to see whether the server writes on condition.\n"
@@ -25,20 +25,20 @@ WRITE = "write"
 
 def honours_conditions(client: S3Client, bucket: str, key: str) -> bool:
     """Whether the server refuses what it should, tried with an object that is only there for this; 2 or 3 requests."""
-    created = _is_written(client, bucket, key, IfNoneMatch=ANY)
-    if _is_written(client, bucket, key, IfMatch=NOBODYS):
-        return False
-    return not created or not _is_written(client, bucket, key, IfNoneMatch=ANY)
+    created = _try(client, bucket, key, IfNoneMatch=ANY)
+    wrong = _try(client, bucket, key, IfMatch=NOBODYS)
+    again = _try(client, bucket, key, IfNoneMatch=ANY) if created == OK else created
+    return wrong == again == PRECONDITION_FAILED
 
 
-def _is_written(client: S3Client, bucket: str, key: str, **condition: str) -> bool:
+def _try(client: S3Client, bucket: str, key: str, **condition: str) -> int:
     try:
         client.put_object(Bucket=bucket, Key=key, Body=PROBE, **condition)  # type: ignore[arg-type]
     except ClientError as error:
-        if status_of(error) == PRECONDITION_FAILED:
-            return False
+        if status_of(error) in (PRECONDITION_FAILED, NOT_IMPLEMENTED):
+            return status_of(error)
         raise
-    return True
+    return OK
 
 
 def put_on_condition(client: S3Client, bucket: str, key: str, content: bytes, version: str | None) -> str | None:
