@@ -1,8 +1,13 @@
 """Mutual exclusion on S3: an object that its holder keeps fresh, and that others take over once it is stale.
 
 The age of a lease is told by the server's clock alone. Not every server makes conditional writes atomic (OpenStack
-Swift does not), and some ignore the condition, so that of several who take a free lease each may believe to have it
-for a moment: the last to write has it, and each looks again after longer than a write takes.
+Swift does not), so that of several who take a free lease each may believe to have it for a moment: the last to write
+has it, and each looks again after longer than a write takes.
+
+Where the server writes on condition, no write is lost even if two hold the same lease. Where it does not, the lease
+alone keeps writes apart: each try of a write is begun only if it ends before another can take over, and when it is
+given up this machine sends nothing of it any more. What a proxy between here and the server keeps for longer than that,
+and then delivers, lands over what another has written meanwhile; only the server could refuse it.
 """
 
 from __future__ import annotations
