@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,6 +68,7 @@ class DirectoryStorage:
         try:
             with self._locked(path):
                 path.unlink(missing_ok=True)
+                _partial_of(path).unlink(missing_ok=True)
             _make_last(path.parent)
         except (FileNotFoundError, NotADirectoryError):
             # There is no folder that could hold it.
@@ -106,16 +106,15 @@ class DirectoryStorage:
         path = self._root / key
         try:
             _make_folder(path.parent)
-            with _partial(path.parent, content) as partial:
-                with self._locked(path):
-                    found = _status(path)
-                    compare(found)
-                    # The clock of files is too coarse to tell two quick writes apart, and an inode may be used again.
-                    modified = max(time.time_ns(), found.st_mtime_ns + 1 if found else 0)
-                    os.utime(partial, ns=(modified, modified))
+            with self._locked(path):
+                found = _status(path)
+                compare(found)
+                # The clock of files is too coarse to tell two quick writes apart, and an inode may be used again.
+                modified = max(time.time_ns(), found.st_mtime_ns + 1 if found else 0)
+                with _written(_partial_of(path), content, modified) as partial:
                     version = _version(partial.stat())
                     partial.replace(path)
-                _make_last(path.parent)
+            _make_last(path.parent)
         except OSError as error:
             raise _explain(self.address(key), "written", error) from None
         return version
@@ -124,8 +123,7 @@ class DirectoryStorage:
     def _locked(self, path: Path) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             try:
-                lock = path.with_name(f".{path.name}{LOCK}")
-                stack.enter_context(locked(lock, interface.LONGEST_WAIT_SECONDS))
+                stack.enter_context(locked(path.with_name(f".{path.name}{LOCK}"), interface.LONGEST_WAIT_SECONDS))
             except TimeoutError:
                 raise HeldTooLongError(str(path)) from None
             yield
@@ -146,16 +144,20 @@ def _is_own(name: str) -> bool:
     return name.startswith(".") and name.endswith((PARTIAL, LOCK))
 
 
+def _partial_of(path: Path) -> Path:
+    # One for each object: what a killed writer has left the next one writes over.
+    return path.with_name(f".{path.name}{PARTIAL}")
+
+
 @contextlib.contextmanager
-def _partial(folder: Path, content: bytes) -> Iterator[Path]:
-    """A file that nobody sees, which is gone after the block unless it has got another name."""
-    # Private to its owner.
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=PARTIAL)
-    path = Path(name)
+def _written(path: Path, content: bytes, modified: int) -> Iterator[Path]:
+    """The file, safe on the disk, and private to its owner; after the block it is gone unless it was renamed."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
+            os.utime(file.fileno(), ns=(modified, modified))
             os.fsync(file.fileno())
         yield path
     finally:

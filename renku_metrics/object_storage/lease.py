@@ -1,8 +1,13 @@
 """Mutual exclusion on S3: an object that its holder keeps fresh, and that others take over once it is stale.
 
 The age of a lease is told by the server's clock alone. Not every server makes conditional writes atomic (OpenStack
-Swift does not), and some ignore the condition, so that of several who take a free lease each may believe to have it
-for a moment: the last to write has it, and each looks again after longer than a write takes.
+Swift does not), so that of several who take a free lease each may believe to have it for a moment: the last to write
+has it, and each looks again after longer than a write takes.
+
+Where the server writes on condition, no write is lost even if two hold the same lease. Where it does not, the lease
+alone keeps writes apart: each try of a write is begun only if it ends before another can take over, and when it is
+given up this machine sends nothing of it any more. What a proxy between here and the server keeps for longer than that,
+and then delivers, lands over what another has written meanwhile; only the server could refuse it.
 """
 
 from __future__ import annotations
@@ -10,7 +15,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -20,7 +25,14 @@ from botocore.exceptions import ClientError
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage import interface
 from renku_metrics.object_storage.interface import HeldTooLongError
-from renku_metrics.object_storage.s3_requests import S3_ERRORS, explain, read_object, status_of
+from renku_metrics.object_storage.s3_requests import (
+    LONGEST_TRY_SECONDS,
+    S3_ERRORS,
+    Check,
+    explain,
+    read_object,
+    status_of,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -33,11 +45,12 @@ SETTLE_SECONDS = 0.5
 
 
 @contextmanager
-def lease(client: S3Client, bucket: str, key: str, address: str) -> Iterator[Callable[[], None]]:
-    """Holds the object ``key`` alone for the length of the block, which gets what raises StoreError once it is lost.
+def lease(client: S3Client, bucket: str, key: str, address: str) -> Iterator[Check]:
+    """Holds the object ``key`` alone for the length of the block, which gets what is to be asked before each try.
 
-    Raises StoreError when another held it for over an hour, or when this holder was suspended, or cut off from the
-    server, for so long that another has taken over or may have.
+    That raises StoreError once the lease is lost, or may be before a try that begins now has ended. Raises StoreError
+    when another held it for over an hour, or when this holder was suspended, or cut off from the server, for so long
+    that another has taken over or may have.
     """
     held = _Lease(client, bucket, key, address)
     try:
@@ -48,7 +61,7 @@ def lease(client: S3Client, bucket: str, key: str, address: str) -> Iterator[Cal
     refresher = threading.Thread(target=held.keep_fresh, args=[over], name="lease", daemon=True)
     refresher.start()
     try:
-        yield held.check
+        yield held.check_before_a_try
     finally:
         over.set()
         refresher.join()
@@ -97,9 +110,14 @@ class _Lease:
 
     def check(self) -> None:
         """Raises StoreError when another has taken over, or may have."""
-        if time.monotonic() - self._refreshed > STALE_AFTER_SECONDS:
-            self._lost.set()
-        if self._lost.is_set():
+        self._check_for(0.0)
+
+    def check_before_a_try(self) -> None:
+        """Raises StoreError when another has taken over, or may have before a try that begins now has ended."""
+        self._check_for(LONGEST_TRY_SECONDS)
+
+    def _check_for(self, seconds: float) -> None:
+        if self._lost.is_set() or time.monotonic() - self._refreshed > STALE_AFTER_SECONDS - seconds:
             raise StoreError(
                 f"{self._address}: this pull was out of touch for so long that another may have begun; run it again"
             )

@@ -64,10 +64,8 @@ class S3Storage:
         # object's own for that long; so there all who replace an object must hold the same name, or none.
         if self._server_honours_conditions():
             with self._changing(key):
-                new = put_on_condition(self._client, self._bucket, self._prefix + key, content, version)
-            if new is None:
-                raise ChangedError(self.address(key))
-            return new
+                address = self.address(key)
+                return put_on_condition(self._client, self._bucket, self._prefix + key, content, version, address)
         if not self._checks:
             with self.alone(key) as held:
                 return held.replace(key, content, version)

@@ -1,6 +1,18 @@
 """Writes of an S3 object on the condition that nobody else has changed it.
 
-AWS, Ceph and moto honour the conditions `If-Match` and `If-None-Match`. OpenStack Swift ignores the first.
+What servers did when they were tried (N: eight threads that read a number, add one and write it on condition):
+
+=====================  ======================  ========================  ================  ===========  ===========
+server                 ``If-None-Match: *``    wrong ``If-Match``        right, no quotes  with quotes  N at once
+=====================  ======================  ========================  ================  ===========  ===========
+Ceph 16.2 (radosgw)    412, and one creates    412, also where is none   written           412 (wrong)  none lost
+Swift 2.3x (s3api)     412, but up to seven    501                       501               501          impossible
+                       of eight create at once
+moto 5.2               412                     412; 404 where is none    written           written      3 of 320 lost
+=====================  ======================  ========================  ================  ===========  ===========
+
+AWS documents what Ceph does, 404 where there is no object, and 409 to one of several who write at the same moment. Who
+writes without condition at that moment may lose on Ceph: what is replaced on condition is best written so by all.
 """
 
 from __future__ import annotations
@@ -10,12 +22,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import ClientError
 
+from renku_metrics.errors import StoreError
+from renku_metrics.object_storage.interface import ChangedError
 from renku_metrics.object_storage.s3_requests import Body, status_of, version_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-CONFLICT, PRECONDITION_FAILED, NOT_FOUND = 409, 412, 404
+OK, NOT_FOUND, CONFLICT, PRECONDITION_FAILED, NOT_IMPLEMENTED = 200, 404, 409, 412, 501
 ANY = "*"
 NOBODYS = "0" * 32
 PROBE = b"This object only serves to see whether the server writes on condition.\n"
@@ -25,38 +39,39 @@ WRITE = "write"
 
 def honours_conditions(client: S3Client, bucket: str, key: str) -> bool:
     """Whether the server refuses what it should, tried with an object that is only there for this; 2 or 3 requests."""
-    created = _is_written(client, bucket, key, IfNoneMatch=ANY)
-    if _is_written(client, bucket, key, IfMatch=NOBODYS):
-        return False
-    return not created or not _is_written(client, bucket, key, IfNoneMatch=ANY)
+    created = _try(client, bucket, key, IfNoneMatch=ANY)
+    wrong = _try(client, bucket, key, IfMatch=NOBODYS)
+    again = _try(client, bucket, key, IfNoneMatch=ANY) if created == OK else created
+    return wrong == again == PRECONDITION_FAILED
 
 
-def _is_written(client: S3Client, bucket: str, key: str, **condition: str) -> bool:
+def _try(client: S3Client, bucket: str, key: str, **condition: str) -> int:
     try:
         client.put_object(Bucket=bucket, Key=key, Body=PROBE, **condition)  # type: ignore[arg-type]
     except ClientError as error:
-        if status_of(error) == PRECONDITION_FAILED:
-            return False
+        if status_of(error) in (PRECONDITION_FAILED, NOT_IMPLEMENTED):
+            return status_of(error)
         raise
-    return True
+    return OK
 
 
-def put_on_condition(client: S3Client, bucket: str, key: str, content: bytes, version: str | None) -> str | None:
-    """The new version; None when another has changed the object."""
+def put_on_condition(client: S3Client, bucket: str, key: str, content: bytes, version: str | None, address: str) -> str:
+    """Writes the object if it has this version, or if there is none and none is given; returns the new version.
+
+    Raises ChangedError when another has changed it, StoreError when the server refuses what it should not.
+    """
     write = uuid.uuid4().hex
     # Ceph 16 takes an ETag without its quotes alone, and others may take it with them alone.
     conditions = [{"IfNoneMatch": ANY}] if version is None else [{"IfMatch": version}, {"IfMatch": f'"{version}"'}]
+    status = OK
     for condition in conditions:
+        body, metadata = Body(content), {WRITE: write}
         try:
-            answer = client.put_object(
-                Bucket=bucket,
-                Key=key,
-                Body=Body(content),
-                Metadata={WRITE: write},
-                **condition,  # type: ignore[arg-type]
-            )
+            answer = client.put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata, **condition)  # type: ignore[arg-type]
         except ClientError as error:
-            if not _is_refusal(error):
+            status = status_of(error)
+            missing = status == NOT_FOUND and error.response["Error"].get("Code") != "NoSuchBucket"
+            if status not in (CONFLICT, PRECONDITION_FAILED) and not missing:
                 raise
         else:
             return version_of(answer["ETag"])
@@ -65,13 +80,14 @@ def put_on_condition(client: S3Client, bucket: str, key: str, content: bytes, ve
         if found is not None and found.write == write:
             return found.version
         if found is None or found.version != version:
-            return None
-    return None
-
-
-def _is_refusal(error: ClientError) -> bool:
-    missing = status_of(error) == NOT_FOUND and error.response["Error"].get("Code") != "NoSuchBucket"
-    return missing or status_of(error) in (CONFLICT, PRECONDITION_FAILED)
+            raise ChangedError(address)
+    if status == CONFLICT:
+        # Others write at this moment.
+        raise ChangedError(address)
+    raise StoreError(
+        f"{address}: the server refuses to replace the very version that it tells, {version}; "
+        "use a server that writes on condition (If-Match), or keep the store in a directory"
+    )
 
 
 class Head(NamedTuple):

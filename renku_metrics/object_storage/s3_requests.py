@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import socket
+import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -33,9 +35,11 @@ if TYPE_CHECKING:
 # Raises StoreError when no try of a request may begin, or go on, any more.
 Check = Callable[[], None]
 
-CONNECT_SECONDS = 10.0
 # Also how long the server may take over each block that is sent to it.
+CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0
+# From when the checks are asked for the last time to the end of a try; botocore waits a second more before a body.
+LONGEST_TRY_SECONDS = CONNECT_SECONDS + READ_SECONDS + 1.0
 RETRIES = 5
 FIRST_PAUSE_SECONDS = 0.2
 NO_ANSWER = (EndpointConnectionError, ConnectTimeoutError, HTTPClientError)
@@ -61,7 +65,14 @@ def connect(endpoint_url: str | None) -> S3Client:
     client: S3Client = session.client("s3", endpoint_url=endpoint_url, config=config)
     # botocore makes the request of each try afresh.
     client.meta.events.register("request-created.s3", lambda **_: _ask())
+    _end_tries_at_once(client)
     return client
+
+
+def _end_tries_at_once(client: Any) -> None:
+    # Otherwise the system goes on sending what it holds of a try for minutes after that was given up, and a write might
+    # land over that of another. botocore has no option for it.
+    client._endpoint.http_session._socket_options.append((socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)))
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,16 +15,29 @@ from botocore.loaders import JSONFileLoader
 def moto_server(access_key: str, secret_key: str, page_length: int) -> Iterator[str]:
     """Address of a server that lists ``page_length`` keys at a time; it lets everybody in."""
     # It takes a second to load; most tests do without.
+    from moto.s3.responses import S3Response
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", str(page_length))
         _load_descriptions_once(patch)
+        patch.setattr(S3Response, "put_object", _one_at_a_time(S3Response.put_object))
         server.start()
         host, port = server.get_host_and_port()
         yield f"http://{host}:{port}"
         server.stop()
+
+
+def _one_at_a_time(put_object: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    # moto looks whether the condition holds, and writes a moment later; AWS does both at once.
+    lock = threading.Lock()
+
+    def put_alone(self: Any) -> Any:
+        with lock:
+            return put_object(self)
+
+    return put_alone
 
 
 def _load_descriptions_once(patch: pytest.MonkeyPatch) -> None:

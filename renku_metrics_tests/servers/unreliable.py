@@ -6,7 +6,7 @@ import http.client
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
@@ -61,6 +61,11 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     host: str
     between: Unreliable
+
+    def handle(self) -> None:
+        # A client that needs a connection no more ends it without a farewell.
+        with suppress(ConnectionResetError):
+            super().handle()
 
     def pass_on(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
