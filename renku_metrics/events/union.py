@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from renku_metrics.events.classification import classify
 from renku_metrics.events.cleaning import (
     BOT,
     CORRECTIONS,
     REASONS,
     RECOVERED,
     REDATED,
+    classify,
     clean_commits,
     clean_sessions,
     days_without_users,

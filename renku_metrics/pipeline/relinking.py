@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from renku_metrics.events.links import Identities
-from renku_metrics.events.relinked import Relinked
+from renku_metrics.events.links import Identities, Relinked
 from renku_metrics.schema import Table, month_of
 from renku_metrics.sources.source import Source
 from renku_metrics.store.ledger import BEFORE, WHOLE_TABLE, Built, Ledger, Pulled

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from renku_metrics.pipeline.locks import SourceName
 
 from renku_metrics.deployments import Deployment, read_deployment
 from renku_metrics.events.union import EventsBuilt, build_events
 from renku_metrics.periods import ONE_DAY, days_between, midnight, now
 from renku_metrics.pipeline.building import read_raw, store_events, store_user_days
-from renku_metrics.pipeline.locks import SourceName
 from renku_metrics.pipeline.pulling import Pull
 from renku_metrics.store.store import Partition, Store
 from renku_metrics.tables import RAW_AMALTHEA_SESSIONS, RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import orjson
 import pytest
+from renku_metrics.pipeline.publication import record_published
 
 from renku_metrics.commands import check
 from renku_metrics.metrics import coverage
 from renku_metrics.periods import ONE_DAY, Span
-from renku_metrics.pipeline.publication import record_published
 from renku_metrics.pipeline.pulling import coverage_state, source_state
 from renku_metrics.sources.keycloak.realm import LoginsState
 from renku_metrics.store.store import Store

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
+from renku_metrics.pipeline.erased import erased_days
 
 from renku_metrics.cli import renku_metrics
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage import DirectoryStorage
-from renku_metrics.pipeline.erased import erased_days
 from renku_metrics.pipeline.relinking import BEFORE
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.tables import (

@@ -6,8 +6,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from renku_metrics.events.links import Identities
-from renku_metrics.events.relinked import Relinked
+from renku_metrics.events.links import Identities, Relinked
 from renku_metrics.events.union import RawFrames
 from renku_metrics_tests.events.raw_rows import Row, Rows, build, commit, gitlab_user, keycloak_user, raw
 

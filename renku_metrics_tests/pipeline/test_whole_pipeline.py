@@ -12,13 +12,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from renku_metrics.events.user_days import user_days
+from renku_metrics.metrics.publishing import publish
 
 from renku_metrics.deployments import read_deployments
 from renku_metrics.events.union import build_events
-from renku_metrics.events.user_days import user_days
 from renku_metrics.metrics.counting import count_active_users, count_core_action
 from renku_metrics.metrics.dictionary import CORE_ACTIONS
-from renku_metrics.metrics.publishing import publish
 from renku_metrics.periods import ONE_DAY, Period, days_between, midnight, now
 from renku_metrics.pipeline.building import read_raw
 from renku_metrics.pipeline.pulling import Pull

@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-
 from renku_metrics.commands.check_keycloak import check_keycloak
+
 from renku_metrics.deployments import Deployment, Keycloak
 from renku_metrics.errors import SourceError
 from renku_metrics.periods import ONE_DAY, Span, now
