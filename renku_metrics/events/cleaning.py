@@ -151,7 +151,7 @@ class CommandRule:
     options: tuple[str, ...] = ()
 
 
-RULES = (
+COMMAND_RULES = (
     CommandRule("dataset_created", ("dataset create",)),
     CommandRule("dataset_created", ("dataset add",), options=("--create",)),
     CommandRule("dataset_imported", ("dataset import",)),
@@ -168,7 +168,7 @@ def classify(commits: pd.DataFrame) -> pd.Series:
     """
     found = pd.Series(None, index=commits.index, dtype=object)
     candidates = commits[commits["renku_command"].notna() & commits["renku_helper"].isna()]
-    for rule in RULES:
+    for rule in COMMAND_RULES:
         holds = candidates["renku_command"].isin(rule.commands) & candidates["renku_surface"].isin(rule.surfaces)
         if rule.options:
             holds &= candidates["renku_options"].map(lambda names, of=rule.options: _has_any(names, of)).astype(bool)

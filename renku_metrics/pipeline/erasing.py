@@ -20,7 +20,7 @@ from renku_metrics.schema import DAY, Table
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.registry import SOURCES, source_of
 from renku_metrics.store.ledger import BEFORE, BUILDING, Built, Erasures, Ledger, Pulled
-from renku_metrics.store.store import Partition, Store, Stored, batches, partitions_of
+from renku_metrics.store.store import PARTITIONS_AT_ONCE, Partition, Store, Stored, batches, partitions_of
 from renku_metrics.tables import (
     EVENTS,
     RAW_GITLAB_COMMITS,
@@ -29,8 +29,6 @@ from renku_metrics.tables import (
     RAW_KEYCLOAK_USERS,
     USER_DAYS,
 )
-
-PARTITIONS_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
