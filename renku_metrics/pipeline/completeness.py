@@ -15,7 +15,7 @@ from renku_metrics.metrics.definition import Metric
 from renku_metrics.periods import Period, Span
 from renku_metrics.pipeline.verifying import Lost, lost
 from renku_metrics.schema import Table, month_of
-from renku_metrics.sources.registry import SOURCES, source_of, sources_of
+from renku_metrics.sources.registry import all_sources, source_of, sources_of
 from renku_metrics.sources.source import Source
 from renku_metrics.store.ledger import RULES, WHOLE_TABLE, Built, Count, Entries, Ledger, Of, Pulled
 from renku_metrics.store.store import Store
@@ -59,7 +59,7 @@ def read_standing(store: Store, deployment: Deployment, kinds: Mapping[PeriodKin
     read = {table.name: store.read_versioned(table, place) for of_kind in tables.values() for table in of_kind}
     counted = ledger.counted()
     built = ledger.built()
-    pulled = {source.name: ledger.pulled(source.name) for source in SOURCES}
+    pulled = {source.name: ledger.pulled(source.name) for source in all_sources()}
     missing = _lost(ledger, built, pulled)
     standings = []
     for kind, metrics in kinds.items():
@@ -101,7 +101,7 @@ def _lost(ledger: Ledger, built: Built, pulled: Mapping[str, Pulled]) -> list[Lo
     """What is lost of raw tables, events and user days."""
     checked: list[tuple[Table, Entries, Iterable[str]]] = [
         (table, document.tables.get(table.name, {}), document.untold.get(table.name, {}))
-        for source in SOURCES
+        for source in all_sources()
         for document in [pulled[source.name]]
         for table in source.tables
     ]
