@@ -1,4 +1,8 @@
-"""Which rows of the raw tables are no event of their own, and why. Source: facts, sections 1.1, 2.2 and 4."""
+"""Which rows of the raw tables are no event of their own, and why; and what renku did in a commit.
+
+Facts: docs/sources/gitlab.md#forks-and-imports-hold-the-same-commits, renku-commits.md#sub-commands,
+#sessions-save-themselves and #migrating-makes-a-commit-for-each-workflow, amalthea.md#lines.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the numbers do not know, where it concerns more than one metric. Sources: the pitch; facts, sections 1 to 5."""
+"""What the numbers do not know, where it concerns more than one metric.
+
+The facts behind them are in docs/sources/.
+"""
 
 from __future__ import annotations
 

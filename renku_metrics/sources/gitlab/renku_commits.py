@@ -1,6 +1,6 @@
 """Reads from a commit message what renku did, and nothing else of it.
 
-The rules come from renku-python itself, versions 0.3 to 2.9 (facts/renku-sources.md, 2.1 to 2.3). What is
+The rules come from renku-python itself, versions 0.3 to 2.9 (docs/sources/renku-commits.md). What is
 returned is drawn from closed sets of words, so nothing that a person wrote survives.
 """
 

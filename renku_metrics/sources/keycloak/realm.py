@@ -2,7 +2,7 @@
 
 Keycloak forgets events, by the Renku chart's default after a day, and is silent about what it forgot; so each
 pull of logins tells from when on it saw them. Works with versions 15 to 26 alike: only whole days are sent, with
-days to spare, and times are compared here (facts/renku-sources.md, section 3; facts/keycloak-contract).
+days to spare, and times are compared here (docs/sources/keycloak.md#versions-read-dates-differently).
 """
 
 from __future__ import annotations
