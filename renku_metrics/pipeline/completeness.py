@@ -27,7 +27,8 @@ class Standing:
     """All that is known of one deployment at one time, for its weekly or its monthly numbers.
 
     ``rows``: what was counted, by table. ``counts``: what these rows were counted from; what was counted by another
-    version of the definition, or is being counted right now, is not among them.
+    version of the definition, or is being counted right now, is not among them. ``published``: what the events of each
+    month were built of when numbers were last published. ``erased``: the days that an erasure took something from.
     """
 
     deployment: Deployment
@@ -37,6 +38,8 @@ class Standing:
     built: Built
     pulled: Mapping[str, Pulled]
     lost: Sequence[Lost]
+    published: Mapping[str, Of]
+    erased: Sequence[str]
 
     @property
     def events(self) -> Entries:
@@ -60,6 +63,8 @@ def read_standing(store: Store, deployment: Deployment, kinds: Mapping[PeriodKin
     counted = ledger.counted()
     built = ledger.built()
     pulled = {source.name: ledger.pulled(source.name) for source in all_sources()}
+    published = ledger.published()
+    erased = ledger.erased().days
     missing = _lost(ledger, built, pulled)
     standings = []
     for kind, metrics in kinds.items():
@@ -70,7 +75,8 @@ def read_standing(store: Store, deployment: Deployment, kinds: Mapping[PeriodKin
             same = {start: of for start, of in count.of.items() if of.get(RULES) == metric.version}
             counts[name] = same if count.version == read[name][1] else {}
         rows = {table.name: read[table.name][0] for table in tables[kind]}
-        standings.append(Standing(deployment, kind, rows, counts, built, pulled, missing))
+        before = published.events.get(kind, {})
+        standings.append(Standing(deployment, kind, rows, counts, built, pulled, missing, before, erased))
     return standings
 
 
@@ -158,7 +164,11 @@ def _not_counted(standing: Standing) -> set[str]:
     open_days: set[str] = set()
     for month, entry in standing.user_days.items():
         for day, serial in entry.days.items():
-            start = Period.of(standing.kind, dt.date.fromisoformat(day)).start.isoformat()
+            period = Period.of(standing.kind, dt.date.fromisoformat(day))
+            # Nothing is counted of a period that begins before the deployment does.
+            if period.start < standing.deployment.start:
+                continue
+            start = period.start.isoformat()
             if any(serial > _number(of.get(start, {}).get(month)) for of in standing.counts.values()):
                 open_days.add(day)
     return open_days

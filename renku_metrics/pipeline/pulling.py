@@ -176,7 +176,10 @@ class Pull:
 
         if touched:
             self.ledger.change_pulled(self._source.name, about_to_change)
-        written = {table: self._store.merge(table, rows[table]) for table in touched}
+        try:
+            written = {table: self._store.merge(table, rows[table]) for table in touched}
+        except ValueError as error:
+            raise SourceError(f"{self._where}: {error}; report this as a fault of renku-metrics") from None
 
         def changed(pulled: Pulled) -> None:
             for table, stored in written.items():
