@@ -17,7 +17,7 @@ from renku_metrics.pipeline.verifying import Lost, lost
 from renku_metrics.schema import Table, month_of
 from renku_metrics.sources.registry import all_sources, source_of, sources_of
 from renku_metrics.sources.source import Source
-from renku_metrics.store.ledger import RULES, WHOLE_TABLE, Built, Count, Entries, Ledger, Of, Pulled
+from renku_metrics.store.ledger import RULES, WHOLE_TABLE, Built, Count, Entries, Ledger, Of, Pulled, days_of_month
 from renku_metrics.store.store import Store
 from renku_metrics.tables import ACTIVITIES, EVENTS, USER_DAYS, Activity, PeriodKind
 
@@ -153,7 +153,7 @@ def _not_in_user_days(standing: Standing) -> set[str]:
     for month, entry in standing.events.items():
         made = standing.user_days.get(month)
         if made is None or entry.of.get(RULES) != union.RULES_VERSION or made.of.get(RULES) != union.RULES_VERSION:
-            open_days |= _days_of(month)
+            open_days |= set(days_of_month(month))
         else:
             open_days |= entry.changed_since(made.of.get(EVENTS.name))
     return open_days
@@ -176,10 +176,6 @@ def _not_counted(standing: Standing) -> set[str]:
 
 def _nameless(built: Built, source: Source) -> set[str]:
     return {day for days in built.nameless.get(source.name, {}).values() for day in days}
-
-
-def _days_of(month: str) -> set[str]:
-    return {day.isoformat() for day in Period.of("month", dt.date.fromisoformat(month)).days}
 
 
 def _number(serial: int | str | None) -> int:

@@ -15,12 +15,21 @@ from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.metrics.documents import definitions, published_readme
 from renku_metrics.metrics.published import cover, publish
 from renku_metrics.metrics.revisions import ERASURE, LATE_FACTS, NEW_RULES, PEOPLE_KNOWN, in_effect, revise
-from renku_metrics.periods import Period
 from renku_metrics.pipeline.completeness import Standing, counted_coverage, events_in_all_numbers, read_standing
 from renku_metrics.pipeline.verifying import Lost
 from renku_metrics.schema import Table, month_of
 from renku_metrics.sources.registry import raw_tables, source_of
-from renku_metrics.store.ledger import BEFORE, RULES, WHOLE_TABLE, Entry, Ledger, Of, Published, StoreLedger
+from renku_metrics.store.ledger import (
+    BEFORE,
+    RULES,
+    WHOLE_TABLE,
+    Entry,
+    Ledger,
+    Of,
+    Published,
+    StoreLedger,
+    days_of_month,
+)
 from renku_metrics.store.store import WHOLE, Store
 from renku_metrics.tables import COVERAGE, KINDS, REVISIONS, PeriodKind, published_table
 
@@ -121,7 +130,7 @@ def _causes(standing: Standing) -> dict[dt.date, set[str]]:
 
     raw = {table.name: _entries(standing, table) for table in raw_tables()}
     for month, entry in standing.events.items():
-        all_days = {day.isoformat() for day in Period.of("month", dt.date.fromisoformat(month)).days}
+        all_days = set(days_of_month(month))
         before = standing.published.get(month)
         if before is None:
             # A month that was in no number yet is late as a whole.
