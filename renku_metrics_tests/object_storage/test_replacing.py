@@ -147,6 +147,16 @@ def test_a_holder_replaces_too(storage: ObjectStorage) -> None:
     assert storage.read("x") == b"3"
 
 
+def test_a_name_and_an_object_of_that_name_are_two_things(storage: ObjectStorage) -> None:
+    with storage.alone("state/x") as held:
+        version = held.replace("state/x", b"1", None)
+        held.replace("state/x", b"2", version)
+        held.write("state/x", b"3")
+        held.delete("state/x")
+
+    assert list(storage.list()) == []
+
+
 def test_nothing_but_the_object_is_listed(storage: ObjectStorage) -> None:
     storage.replace("state/x", b"1", None)
     with storage.alone("state/locks/x"):
@@ -271,7 +281,7 @@ def test_files_and_folders_are_private_to_their_owner(tmp_path: Path, mask: int)
         storage.write("raw/a/x", b"1")
         storage.replace("raw/a/x", b"2", storage.read_versioned("raw/a/x")[1])
         with storage.alone("locks/y"):
-            assert modes(tmp_path / "store" / "locks") == {".y.lock": "0o600"}
+            assert modes(tmp_path / "store" / "locks") == {".y.held": "0o600"}
 
     assert modes(tmp_path) == {"store": "0o700", "raw": "0o700", "a": "0o700", "locks": "0o700", "x": "0o600"}
 
