@@ -6,7 +6,7 @@ What servers did when they were tried (N: eight threads that read a number, add 
 server                 ``If-None-Match: *``    wrong ``If-Match``        right, no quotes  with quotes  N at once
 =====================  ======================  ========================  ================  ===========  ===========
 Ceph 16.2 (radosgw)    412, and one creates    412, also where is none   written           412 (wrong)  none lost
-Swift 2.3x (s3api)     412, but up to seven    501                       501               501          impossible
+Swift 2.38 (s3api)     412, but up to seven    501                       501               501          impossible
                        of eight create at once
 moto 5.2               412                     412; 404 where is none    written           written      3 of 320 lost
 =====================  ======================  ========================  ================  ===========  ===========
