@@ -46,10 +46,10 @@ class KeycloakAdmin:
         return config
 
     def login_pages(self, first_day: dt.date | None) -> Iterator[list[dict[str, Any]]]:
-        """LOGIN events, newest first, some of them twice; with a day, none that is much older.
+        """LOGIN events, newest first; some may come twice. With a day, events that are much older are left out.
 
-        Of all that versions read differently (docs/sources/keycloak.md#versions-read-dates-differently) nothing is sent: no epoch times, no
-        ``dateTo``, no ``direction``.
+        No epoch times, no ``dateTo`` and no ``direction`` are sent, because versions read them differently
+        (docs/sources/keycloak.md#versions-read-dates-differently).
         """
         chosen = {"type": "LOGIN"} | ({"dateFrom": first_day.isoformat()} if first_day else {})
         return self._pages("events", "view-events", chosen)
