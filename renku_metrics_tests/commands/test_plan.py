@@ -55,7 +55,7 @@ def test_the_cost_is_told_by_what_it_is_for(lab: RenkuLab, tmp_path: Path) -> No
     result = plan("lab")
     assert result.exit_code == 0
     assert without_times(result) == [
-        "lab: gitlab: the next pull, as far as can be known before",
+        "lab: gitlab: the next pull, as far as it is known before it runs",
         "addresses of users 2 or more",
         "branches 3 or more",
         "commits 3 or more",
@@ -65,7 +65,7 @@ def test_the_cost_is_told_by_what_it_is_for(lab: RenkuLab, tmp_path: Path) -> No
         "rights of the token 1",
         "in all 17 requests, for 3 projects to be read",
         "about some time at 7 in flight; this plan made 4 requests",
-        "lab: keycloak: the next pull, as far as can be known before",
+        "lab: keycloak: the next pull, as far as it is known before it runs",
         "counts of users 2 or more",
         "lists of logins 1 or more",
         "lists of users 3 or more",
@@ -131,7 +131,7 @@ def test_a_deployment_without_gitlab_is_told_what_else_it_costs(lab: RenkuLab, t
     file.write_text(yaml.safe_dump(content))
     result = plan("lab")
     assert result.exit_code == 0
-    assert result.output.splitlines()[0] == "lab: keycloak: the next pull, as far as can be known before"
+    assert result.output.splitlines()[0] == "lab: keycloak: the next pull, as far as it is known before it runs"
 
 
 def test_a_deployment_without_sources_is_one_line(lab: RenkuLab, tmp_path: Path) -> None:
