@@ -63,7 +63,7 @@ def test_the_cost_is_told_by_what_it_is_for(lab: RenkuLab, tmp_path: Path) -> No
         "lists of users 1 or more",
         "push events 3 or more",
         "rights of the token 1",
-        "in all 17 requests, for 3 projects to be read",
+        "in all 17 requests, for 3 projects to read",
         "about some time at 7 in flight; this plan made 4 requests",
         "lab: keycloak: the next pull, as far as it is known before it runs",
         "counts of users 2 or more",
@@ -73,7 +73,7 @@ def test_the_cost_is_told_by_what_it_is_for(lab: RenkuLab, tmp_path: Path) -> No
         "tokens 2 or more",
         "in all 9 requests",
         "about some time at 1 in flight; this plan made 2 requests",
-        "lab: amalthea: 0 files to be read",
+        "lab: amalthea: 0 files to read",
     ]
     assert not (tmp_path / "store").exists()
 
@@ -102,7 +102,7 @@ def test_files_of_the_audit_log_are_counted_that_were_not_read(lab: RenkuLab) ->
     for days in (1, 2, 3):
         lab.amalthea.start_session(NOW + days * DAY, user_id="1", gitlab_project_id=1)
     lab.amalthea.restart(NOW + 4 * DAY)
-    assert plan("lab").output.splitlines()[-1] == "lab: amalthea: 3 files to be read"
+    assert plan("lab").output.splitlines()[-1] == "lab: amalthea: 3 files to read"
 
 
 def test_the_limit_of_requests_a_minute_is_in_the_time(lab: RenkuLab, tmp_path: Path) -> None:
