@@ -1,4 +1,5 @@
 """Amalthea's audit log: status changes of sessions. Facts: docs/sources/amalthea.md.
 
-Here belongs how files and lines of the log are read. Which line starts a session does not: events/cleaning.
+Code that reads files and lines of the log belongs here. The rule which line starts a session belongs in
+events/cleaning.
 """

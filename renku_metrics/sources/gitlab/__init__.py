@@ -1,4 +1,4 @@
 """GitLab: projects, users, commits and push events. Facts: docs/sources/gitlab.md and renku-commits.md.
 
-Here belongs what is asked of GitLab and what is kept of its answers. What makes a commit an event does not: events/.
+Code that asks GitLab and reads its answers belongs here. The rules that make an event of a commit belong in events/.
 """

@@ -1,4 +1,4 @@
 """Keycloak: users and logins of a realm. Facts: docs/sources/keycloak.md.
 
-Here belongs what is asked of Keycloak and what is kept of its answers. Who is who on a deployment does not: events/links.
+Code that asks Keycloak and reads its answers belongs here. The rules that tell who is who belong in events/links.
 """
