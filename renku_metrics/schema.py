@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -140,6 +141,20 @@ class Table:
         Raises ValueError when a column or a required value is missing, a value does not fit its column, or a key
         is there twice.
         """
+        return to_pandas(self.conformed(frame))
+
+    def conformed(self, frame: pd.DataFrame) -> pa.Table:
+        """The same as ``conform``, as Arrow has it."""
+        rows = self.sort(self.typed(frame))
+        if not new_keys(rows, self.key).all():
+            raise ValueError(f"{self.name}: a key ({', '.join(self.key)}) is there twice")
+        return rows
+
+    def typed(self, frame: pd.DataFrame) -> pa.Table:
+        """The same rows, in their order, with exactly the table's columns and types. The month follows from the day.
+
+        Raises ValueError when a column or a required value is missing, or a value does not fit its column.
+        """
         if self.by_month and DAY in frame.columns:
             days = frame[DAY].astype(object)
             frame = frame.assign(**{MONTH: days.map({day: month_of(day) for day in days.dropna().unique()})})
@@ -150,15 +165,16 @@ class Table:
             if column.required and frame[column.name].isna().any():
                 raise ValueError(f"{self.name}: {column.name} is missing in some rows")
         try:
-            table = pa.Table.from_pandas(frame, schema=self.schema, preserve_index=False)
+            return pa.Table.from_pandas(frame, schema=self.schema, preserve_index=False)
         except (pa.ArrowException, OverflowError, UnicodeError) as error:
             # Arrow names the value first, which may be personal, and the column last.
             which = f": {error.args[-1]}" if isinstance(error, pa.ArrowException) and len(error.args) > 1 else ""
             raise ValueError(f"{self.name}: a value does not fit its column{which}") from None
-        result = to_pandas(table).sort_values(list(self.key), ignore_index=True)
-        if result.duplicated(list(self.key)).any():
-            raise ValueError(f"{self.name}: a key ({', '.join(self.key)}) is there twice")
-        return result
+
+    def sort(self, rows: pa.Table) -> pa.Table:
+        """The rows by key, missing parts of it last; rows of one key in their order."""
+        order = pc.sort_indices(rows, [(name, "ascending") for name in self.key])
+        return rows.take(order).combine_chunks()
 
     def check_shapes(self, rows: pa.Table) -> None:
         """Raises ValueError when a text does not have the shape of its column. The text stays out of the message."""
@@ -178,6 +194,18 @@ class Table:
 def month_of(day: str) -> str:
     """The month that holds the day, by its first day, YYYY-MM-DD."""
     return f"{day[:7]}-01"
+
+
+def new_keys(rows: pa.Table, key: Sequence[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Of rows that are sorted by key: whether each has another key than the one before it."""
+    new = np.zeros(len(rows), dtype=bool)
+    new[:1] = True
+    for name in key:
+        values = rows.column(name)
+        here, before = values[1:], values[:-1]
+        same = pc.if_else(pc.is_null(here), pc.is_null(before), pc.fill_null(pc.equal(here, before), fill_value=False))
+        new[1:] |= ~same.to_numpy()
+    return new
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:

@@ -26,10 +26,19 @@ PROJECT_ID = Shape("gitlab:<id> or renku:<ULID>", f"gitlab:[0-9]+|renku:{ULID.pa
 WORD = Shape("one lower case word", r"[a-z][a-z_]{0,29}")
 LABEL = Shape("a Kubernetes name", r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 CLIENT = Shape("the id of an OAuth client", r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,254}")
-EVENT_KEY = Shape("the key of an event", r"[a-z_]+:[0-9A-Za-z./-]+")
+EVENT_KEY = Shape(
+    "the key of an event",
+    f"[a-z_]+:(?:{SHA.pattern}|(?:{LABEL.pattern})?/{_UUID}(?:/[0-9]+)?|{_UUID}|{ULID.pattern}|[0-9]+)",
+)
 COMMAND = Shape("a sub-command of renku", r"[a-z]+(?:[ -][a-z]+){0,3}")
 OPTION = Shape("the name of an option", r"--[a-z]+(?:-[a-z]+)*")
 HELPER = Shape("what a helper commit of renku does", r"[a-z]+(?: [a-z]+){0,3}")
+METRIC = Shape("the key of a metric", r"[a-z][a-z_]{0,59}")
+VERSION = Shape("the version of a definition", r"[0-9]+(?:\.[0-9]+)?")
+PERIOD = Shape("a week such as 2026-W47 or a month such as 2026-11", r"[0-9]{4}-(?:W[0-9]{2}|[0-9]{2})")
+DEFINITIONS = Shape(
+    "two metrics with the versions of their definitions", "; ".join([f"{METRIC.pattern} {VERSION.pattern}"] * 2)
+)
 
 
 def one_of(*words: str) -> Shape:
@@ -345,6 +354,10 @@ EVENT_TYPES: Mapping[str, Activity] = {
     "session_resumed": "sessions",
 }
 ACTIVITIES = tuple(dict.fromkeys(EVENT_TYPES.values()))
+# Why a period is not complete: that it runs; of an activity that nothing tells of it, or the days that lack.
+NOT_OVER, NOT_CONFIGURED = "period not over", "not configured"
+_REASON = f"(?:{NOT_OVER}|(?:{'|'.join(ACTIVITIES)}):(?:{NOT_CONFIGURED}|{DAY.pattern}\\.\\.{DAY.pattern}))"
+MISSING = Shape("reasons why a period is not complete", f"(?:{_REASON}(?:; {_REASON})*)?")
 
 EVENTS = Table(
     name="events",
@@ -414,6 +427,15 @@ _LINKED_BY = tuple(
 )
 
 
+_PERIOD = Column("period", pa.string(), "2026-W47 or 2026-11.", required=True, shape=PERIOD)
+_CORE_ACTION = Column("core_action", pa.string(), "Key of the core action.", required=True, shape=METRIC)
+
+
+def _first_day_of(kind: PeriodKind) -> Column:
+    shape = FIRST_OF_MONTH if kind == "month" else DAY
+    return Column(kind, pa.string(), f"First day of the {kind}, YYYY-MM-DD.", required=True, shape=shape)
+
+
 def active_users_table(kind: PeriodKind) -> Table:
     """The table of the denominator: one row, or none where nothing is published for the period."""
     return Table(
@@ -424,11 +446,11 @@ def active_users_table(kind: PeriodKind) -> Table:
         key=("deployment", kind),
         columns=(
             DEPLOYMENT,
-            Column(kind, pa.string(), f"First day of the {kind}, YYYY-MM-DD.", required=True),
+            _first_day_of(kind),
             Column("users", pa.int64(), "Distinct active users.", required=True),
             Column("unlinked_users", pa.int64(), "Those known by the hash of an email alone.", required=True),
             *_LINKED_BY,
-            Column("definition", pa.string(), "Version of the definition.", required=True),
+            Column("definition", pa.string(), "Version of the definition.", required=True, shape=VERSION),
             Column("computed_at", TIMESTAMP, "When it was counted.", required=True),
         ),
     )
@@ -444,9 +466,9 @@ def core_action_table(core_action: str, description: str, kind: PeriodKind) -> T
         key=("deployment", kind),
         columns=(
             DEPLOYMENT,
-            Column(kind, pa.string(), f"First day of the {kind}, YYYY-MM-DD.", required=True),
+            _first_day_of(kind),
             Column("users", pa.int64(), "Distinct users who did it at least once.", required=True),
-            Column("definition", pa.string(), "Version of the definition.", required=True),
+            Column("definition", pa.string(), "Version of the definition.", required=True, shape=VERSION),
             Column("computed_at", TIMESTAMP, "When it was counted.", required=True),
         ),
     )
@@ -461,10 +483,10 @@ def published_table(kind: PeriodKind) -> Table:
         key=("deployment", "period", "core_action"),
         columns=(
             DEPLOYMENT,
-            Column("period", pa.string(), "2026-W47 or 2026-11.", required=True),
+            _PERIOD,
             Column("period_start", pa.date32(), "First day, inside.", required=True),
             Column("period_end", pa.date32(), "Last day, inside.", required=True),
-            Column("core_action", pa.string(), "Key of the core action.", required=True),
+            _CORE_ACTION,
             Column("users", pa.int64(), "Distinct users who did it at least once.", required=True),
             Column("active_users", pa.int64(), "The denominator.", required=True),
             Column(
@@ -478,7 +500,7 @@ def published_table(kind: PeriodKind) -> Table:
                 "The period is over and every source it needs covers each of its days.",
                 required=True,
             ),
-            Column("missing", pa.string(), "Why it is not complete; empty when it is.", required=True),
+            Column("missing", pa.string(), "Why it is not complete; empty when it is.", required=True, shape=MISSING),
             Column(
                 "unlinked",
                 pa.float64(),
@@ -490,11 +512,19 @@ def published_table(kind: PeriodKind) -> Table:
                 pa.string(),
                 "Versions of the metric's and the denominator's definition.",
                 required=True,
+                shape=DEFINITIONS,
             ),
             Column("computed_at", TIMESTAMP, "When it was counted.", required=True),
         ),
     )
 
+
+# Why a number changed that was published: changes of what it is counted from, which may come together, then others.
+CAUSES = ("late facts", "people known since", "new rules of events", "erasure")
+OTHER_REASONS = ("new definition", "no longer published", "published again")
+REASON = Shape(
+    "a reason of a revision", "|".join([*OTHER_REASONS, "(?:{0})(?: and (?:{0}))*".format("|".join(CAUSES))])
+)
 
 REVISIONS = Table(
     name="revisions",
@@ -503,14 +533,19 @@ REVISIONS = Table(
     key=("deployment", "period", "core_action", "changed_at"),
     columns=(
         DEPLOYMENT,
-        Column("period", pa.string(), "2026-W47 or 2026-11.", required=True),
-        Column("core_action", pa.string(), "Key of the core action.", required=True),
+        _PERIOD,
+        _CORE_ACTION,
         Column("users_before", pa.int64(), "Users as published before.", required=True),
         Column("users_after", pa.int64(), "Users as published now; empty where no longer published."),
         Column("active_users_before", pa.int64(), "Active users as published before.", required=True),
         Column("active_users_after", pa.int64(), "Active users as published now; empty where no longer published."),
-        Column("definition_before", pa.string(), "Definitions as published before.", required=True),
-        Column("definition_after", pa.string(), "Definitions as published now; empty where no longer published."),
+        Column("definition_before", pa.string(), "Definitions as published before.", required=True, shape=DEFINITIONS),
+        Column(
+            "definition_after",
+            pa.string(),
+            "Definitions as published now; empty where no longer published.",
+            shape=DEFINITIONS,
+        ),
         Column("changed_at", TIMESTAMP, "When the new number was published.", required=True),
         Column(
             "reason",
@@ -519,6 +554,7 @@ REVISIONS = Table(
             "since, new rules of events, erasure (several of these joined by and); or new definition, no longer "
             "published, published again with other numbers.",
             required=True,
+            shape=REASON,
         ),
     ),
 )
@@ -533,7 +569,7 @@ COVERAGE = Table(
     key=("deployment", "period"),
     columns=(
         DEPLOYMENT,
-        Column("period", pa.string(), "2026-W47 or 2026-11.", required=True),
+        _PERIOD,
         Column("period_start", pa.date32(), "First day, inside.", required=True),
         Column("period_end", pa.date32(), "Last day, inside.", required=True),
         Column("days", pa.int64(), "Days of the period.", required=True),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from renku_metrics.tables import STRINGS, TIMESTAMP, Column, Table
+from renku_metrics.schema import STRINGS, TIMESTAMP, Column, Table
 
 Row = dict[str, Any]
 THINGS = Table(

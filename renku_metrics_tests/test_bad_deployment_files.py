@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from renku_metrics.deployments import read_deployment, read_deployments
 from renku_metrics.errors import ConfigurationError
+from renku_metrics.sources.registry import read_deployment, read_deployments
 from renku_metrics_tests.deployment_files import LITERAL, MINIMAL, WHOLE, file
 
 
@@ -57,6 +57,10 @@ BAD = {
     "a number": (MINIMAL.replace("2026-01-31", "20260131"), "start: must be a day such as 2026-01-31"),
     "a time": (MINIMAL.replace("2026-01-31", "2026-01-31T00:00:00Z"), "start: must be a day such as 2026-01-31"),
     "unknown key": (f"{MINIMAL}concurrency: 8", "concurrency: is not a known key"),
+    "what reads the file calls it": (
+        f"{MINIMAL}sources: {{gitlab: {{url: https://x.org}}}}",
+        "sources: is not a known key",
+    ),
     "unknown source": (f"{MINIMAL}gitea: {{url: https://x.org}}", "gitea: is not a known key"),
     "key twice": (f"{MINIMAL}name: lab", "name: stands there a second time in line 4"),
     "section twice": (f"{MINIMAL}gitlab:\ngitlab:\n", "gitlab: stands there a second time in line 5"),

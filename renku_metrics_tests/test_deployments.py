@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from renku_metrics.deployments import Amalthea, Deployment, read_deployment, read_deployments
+from renku_metrics.deployments import Deployment
 from renku_metrics.environment import PROJECT, deployments_folder
 from renku_metrics.errors import ConfigurationError
+from renku_metrics.sources.amalthea.section import Amalthea
+from renku_metrics.sources.gitlab.section import GitLab
+from renku_metrics.sources.keycloak.section import Keycloak
+from renku_metrics.sources.registry import SOURCES, read_deployment, read_deployments
 from renku_metrics_tests.deployment_files import LITERAL, MINIMAL, WHOLE, file
 
 
@@ -19,37 +23,41 @@ def test_a_file_says_everything_about_a_deployment(tmp_path: Path) -> None:
 
     assert (lab.name, lab.title, lab.start) == ("lab", "Lab", dt.date(2026, 1, 31))
     assert lab.domains == ("renku.example.org", "localhost:8080")
-    assert lab.gitlab is not None
-    assert (lab.gitlab.url, lab.gitlab.concurrency) == ("https://gitlab.example.org", 8)
-    assert lab.keycloak is not None
-    assert (lab.keycloak.url, lab.keycloak.realm) == ("http://127.0.0.1:8080/auth", "Other")
-    assert lab.keycloak.client_id == "renku-metrics"
-    assert lab.amalthea == Amalthea(audit_log="s3://lab-audit-log/some/prefix", endpoint_url="https://s3.example.org")
+    gitlab, keycloak = lab.configured(GitLab), lab.configured(Keycloak)
+    assert (gitlab.url, gitlab.concurrency) == ("https://gitlab.example.org", 8)
+    assert (keycloak.url, keycloak.realm) == ("http://127.0.0.1:8080/auth", "Other")
+    assert keycloak.client_id == "renku-metrics"
+    assert lab.section(Amalthea) == Amalthea(audit_log="s3://lab-audit-log/some/prefix", endpoint_url="https://s3.example.org")
 
 
 def test_every_source_is_optional(tmp_path: Path) -> None:
     lab = read_deployment(file(tmp_path, MINIMAL))
 
-    assert (lab.gitlab, lab.keycloak, lab.amalthea, lab.domains) == (None, None, None, ())
+    assert (lab.sources, lab.domains) == ({}, ())
+    assert (lab.section(GitLab), lab.section(Keycloak), lab.section(Amalthea)) == (None, None, None)
+    with pytest.raises(ValueError, match="^lab has no section GitLab$"):
+        lab.configured(GitLab)
+
+
+def test_a_section_without_content_is_no_section(tmp_path: Path) -> None:
+    assert read_deployment(file(tmp_path, f"{MINIMAL}gitlab:\n")).sources == {}
 
 
 def test_renku_is_the_realm_unless_another_is_named(tmp_path: Path) -> None:
     lab = read_deployment(file(tmp_path, WHOLE.replace("  realm: Other\n", "")))
 
-    assert lab.keycloak is not None
-    assert lab.keycloak.realm == "Renku"
+    assert lab.configured(Keycloak).realm == "Renku"
 
 
 def test_secrets_are_looked_up_when_they_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab = read_deployment(file(tmp_path, WHOLE))
-    assert lab.gitlab is not None
+    token = read_deployment(file(tmp_path, WHOLE)).configured(GitLab).token
 
     monkeypatch.setenv("LAB_GITLAB_TOKEN", "first")
-    assert lab.gitlab.token.is_set
-    assert lab.gitlab.token.reveal() == "first"
+    assert token.is_set
+    assert token.reveal() == "first"
     # As a secret that is mounted from a file ends.
     monkeypatch.setenv("LAB_GITLAB_TOKEN", "second\n")
-    assert lab.gitlab.token.reveal() == "second"
+    assert token.reveal() == "second"
 
 
 @pytest.mark.parametrize("value", [None, "", " \n"])
@@ -57,17 +65,16 @@ def test_a_variable_that_is_not_set_is_one_line_that_names_file_and_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None
 ) -> None:
     lab = read_deployment(file(tmp_path, WHOLE))
-    assert lab.gitlab is not None
-    assert lab.keycloak is not None
+    gitlab, keycloak = lab.configured(GitLab), lab.configured(Keycloak)
     for name in ("LAB_GITLAB_TOKEN", "LAB_KEYCLOAK_SECRET"):
         monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
 
-    assert not lab.gitlab.token.is_set
+    assert not gitlab.token.is_set
     with pytest.raises(ConfigurationError) as error:
-        lab.gitlab.token.reveal()
+        gitlab.token.reveal()
     assert str(error.value) == "lab.yaml: gitlab.token: environment variable LAB_GITLAB_TOKEN is not set"
     with pytest.raises(ConfigurationError) as error:
-        lab.keycloak.client_secret.reveal()
+        keycloak.client_secret.reveal()
     assert str(error.value) == ("lab.yaml: keycloak.client_secret: environment variable LAB_KEYCLOAK_SECRET is not set")
 
 
@@ -95,8 +102,8 @@ def test_the_template_is_a_deployment_once_it_is_copied_under_its_name(tmp_path:
     deployment = read_deployments(tmp_path)["my-renkulab"]
 
     # Every key that there is, so that nobody has to look for one elsewhere.
-    for section in (deployment, deployment.gitlab, deployment.keycloak, deployment.amalthea):
-        assert section is not None
+    assert list(deployment.sources) == [source.name for source in SOURCES]
+    for section in (deployment, *deployment.sources.values()):
         assert section.model_fields_set == set(type(section).model_fields)
 
 
@@ -108,12 +115,10 @@ def test_renkulab_io_is_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
     renkulab = shipped["renkulab-io"]
     assert renkulab.start == dt.date(2022, 9, 5)
     assert renkulab.domains == ("renkulab.io",)
-    assert renkulab.gitlab is not None
-    assert renkulab.gitlab.url == "https://gitlab.renkulab.io"
-    assert repr(renkulab.gitlab.token) == "${RENKULAB_IO_GITLAB_TOKEN}"
-    assert renkulab.keycloak is not None
-    assert renkulab.keycloak.realm == "Renku"
-    assert renkulab.amalthea is not None
+    assert renkulab.configured(GitLab).url == "https://gitlab.renkulab.io"
+    assert repr(renkulab.configured(GitLab).token) == "${RENKULAB_IO_GITLAB_TOKEN}"
+    assert renkulab.configured(Keycloak).realm == "Renku"
+    assert renkulab.section(Amalthea) is not None
 
 
 def test_days_may_be_given_as_dates_in_code() -> None:

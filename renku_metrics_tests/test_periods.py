@@ -6,7 +6,7 @@ import calendar
 import datetime as dt
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from renku_metrics.periods import Period, days_between, midnight
@@ -56,6 +56,7 @@ def test_months_by_hand(day: str, label: str, first: str, last: str) -> None:
     assert (month.label, month.start.isoformat(), month.end.isoformat()) == (label, first, last)
 
 
+@settings(deadline=None)
 @given(DAYS)
 def test_weeks_are_those_of_iso_8601(day: dt.date) -> None:
     week = Period.of("week", day)
@@ -67,6 +68,7 @@ def test_weeks_are_those_of_iso_8601(day: dt.date) -> None:
     assert week.days == [dt.date.fromisocalendar(year, number, weekday) for weekday in range(1, 8)]
 
 
+@settings(deadline=None)
 @given(DAYS)
 def test_months_are_those_of_the_calendar(day: dt.date) -> None:
     month = Period.of("month", day)
@@ -77,6 +79,7 @@ def test_months_are_those_of_the_calendar(day: dt.date) -> None:
     ]
 
 
+@settings(deadline=None)
 @given(DAYS, st.sampled_from(["week", "month"]))
 def test_periods_follow_each_other_without_gap(day: dt.date, kind: PeriodKind) -> None:
     period = Period.of(kind, day)

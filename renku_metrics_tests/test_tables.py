@@ -1,94 +1,135 @@
-"""Tables: their columns as promised to the outside, their types, and what they refuse."""
+"""The declared tables: their columns as promised to the outside, and the shape of each text."""
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
+from renku_metrics.schema import STRINGS, TIMESTAMP, Table
+from renku_metrics.sources.registry import SOURCES, raw_tables
+from renku_metrics.store.merging import merge
 from renku_metrics.tables import (
     EVENTS,
-    RAW_GITLAB_USERS,
-    RAW_TABLES,
     REVISIONS,
-    STRINGS,
-    TIMESTAMP,
     USER_DAYS,
-    Table,
     active_users_table,
     core_action_table,
     published_table,
 )
-from renku_metrics_tests.plain_rows import THINGS, plain, user
+from renku_metrics_tests.every_table import TABLES, TEXTS, row_of
+from renku_metrics_tests.plain_rows import plain
 
-ALL = [
-    *RAW_TABLES,
-    EVENTS,
-    USER_DAYS,
-    REVISIONS,
-    *(active_users_table(kind) for kind in ("week", "month")),
-    *(core_action_table("running_a_workflow", "Ran one.", kind) for kind in ("week", "month")),
-    *(published_table(kind) for kind in ("week", "month")),
-]
+TEXT_TYPES = (pa.string(), STRINGS)
 
 
-@pytest.mark.parametrize("table", ALL, ids=lambda table: table.name)
+def test_no_two_tables_have_the_same_name_or_place() -> None:
+    assert len({table.name for table in TABLES}) == len({table.path for table in TABLES}) == len(TABLES)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_a_table_is_well_formed(table: Table) -> None:
     names = [column.name for column in table.columns]
     required = {column.name for column in table.columns if column.required}
 
     assert len(set(names)) == len(names)
-    assert set(table.partitioned_by) <= required & set(table.key) <= set(names)
+    assert set(table.partitioned_by) <= required
+    assert set(table.key) <= set(names)
+    # Rows that are sorted by key are sorted by partition: the month follows from the day.
+    assert table.key[: 2 if table.by_month else 1] == (
+        ("deployment", "event_day") if table.by_month else ("deployment",)
+    )
+    assert table.partitioned_by in ((), ("deployment",), ("deployment", "month"))
+    assert set(table.one_thing) <= set(table.key)
     assert all(column.description.endswith(".") for column in table.columns)
     assert all(table.schema.field(name).type == pa.string() for name in table.partitioned_by)
     assert table.file_schema.names == [name for name in names if name not in table.partitioned_by]
     assert {field.type for field in table.schema if pa.types.is_timestamp(field.type)} <= {TIMESTAMP}
 
 
-@pytest.mark.parametrize("table", ALL, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_every_text_has_a_shape_and_nothing_else_has_one(table: Table) -> None:
+    with_shape = [column.name for column in table.columns if column.shape]
+    assert with_shape == [column.name for column in table.columns if column.type in TEXT_TYPES]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_whoever_names_a_person_is_well_formed(table: Table) -> None:
+    names = {column.name for column in table.columns}
+    emptied = {column.name for column in table.columns if column.emptied}
+
+    for column in table.columns:
+        assert not (column.emptied and column.required) or column.type == STRINGS
+        assert not column.emptied_with or (column.emptied_with in emptied and not column.required)
+        assert column.unless is None or column.unless[0] in names
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_empty_frames_have_the_types_of_full_ones(table: Table) -> None:
-    kinds = {
-        pa.string(): "x",
-        pa.int64(): 1,
-        pa.bool_(): True,
-        pa.float64(): 0.5,
-        pa.date32(): dt.date(2026, 11, 16),
-        TIMESTAMP: dt.datetime(2026, 11, 16, tzinfo=dt.UTC),
-        STRINGS: ["x"],
-    }
-    full = table.frame([{field.name: kinds[field.type] for field in table.schema}])
-    empty = table.frame()
+    full, empty = table.frame([row_of(table)]), table.frame()
 
     assert full.dtypes.to_dict() == empty.dtypes.to_dict()
-    assert plain(full) == [{field.name: kinds[field.type] for field in table.schema}]
+    assert plain(full) == [row_of(table)]
     pd.testing.assert_frame_equal(table.conform(empty), empty)
-    pd.testing.assert_frame_equal(table.merge(empty, full), full)
-    pd.testing.assert_frame_equal(table.merge(full, empty), full)
-    pd.testing.assert_frame_equal(table.merge(full, full), full)
+    pd.testing.assert_frame_equal(table.conform(full), full)
+    pd.testing.assert_frame_equal(merge(table, empty, full), full)
+    pd.testing.assert_frame_equal(merge(table, full, empty), full)
+    pd.testing.assert_frame_equal(merge(table, full, full), full)
+
+
+# What somebody wrote, or a name, in each shape that it could come in.
+PERSONAL = [
+    "ada@university.example",
+    "Ada Lovelace",
+    "ada.lovelace",
+    "ada_lovelace@",
+    "192.0.2.7",
+    "2001:db8::7",
+    "https://renkulab.io/ada",
+    "a remark\nof two lines",
+    "registry.renkulab.io/ada/flights:8f1a2b3",
+    "Ada",
+    "é",
+]
+
+
+@pytest.mark.parametrize("shape", TEXTS, ids=lambda shape: shape.meaning)
+def test_no_shape_takes_an_address_or_what_somebody_wrote(shape: Any) -> None:
+    assert shape.fits(TEXTS[shape])
+    assert shape.strays(pa.array([TEXTS[shape]])) == 0
+    # The id of a client may be any plain word: it is a program's, as its administrator named it.
+    personal = [text for text in PERSONAL if not (shape.meaning == "the id of an OAuth client" and text in CLIENTS)]
+    assert [text for text in personal if shape.fits(text)] == []
+    assert shape.strays(pa.array(personal)) == len(personal)
+
+
+CLIENTS = ("Ada", "ada.lovelace", "192.0.2.7", "2001:db8::7", "https://renkulab.io/ada", PERSONAL[8])
 
 
 def test_raw_tables_are_those_of_the_design() -> None:
-    assert {table.path: table.partitioned_by for table in RAW_TABLES} == {
-        "raw/raw_gitlab_projects": ("deployment",),
-        "raw/raw_gitlab_users": ("deployment",),
-        "raw/raw_keycloak_users": ("deployment",),
-        "raw/raw_gitlab_commits": ("deployment", "event_day"),
-        "raw/raw_gitlab_pushes": ("deployment", "event_day"),
-        "raw/raw_keycloak_logins": ("deployment", "event_day"),
-        "raw/raw_amalthea_sessions": ("deployment", "event_day"),
+    by_deployment, by_month = ("deployment",), ("deployment", "month")
+    assert {table.path: table.partitioned_by for table in raw_tables()} == {
+        "raw/raw_gitlab_projects": by_deployment,
+        "raw/raw_gitlab_users": by_deployment,
+        "raw/raw_keycloak_users": by_deployment,
+        "raw/raw_gitlab_commits": by_month,
+        "raw/raw_gitlab_pushes": by_month,
+        "raw/raw_keycloak_logins": by_month,
+        "raw/raw_amalthea_sessions": by_month,
     }
+    assert {source.name for source in SOURCES} == {"gitlab", "keycloak", "amalthea"}
 
 
 def test_events_have_the_columns_of_the_design() -> None:
     assert EVENTS.schema.names == [
-        *("deployment", "event_type", "occurred_at", "event_day", "user_id", "user_link"),
+        *("deployment", "month", "event_day", "event_type", "occurred_at", "user_id", "user_link"),
         *("project_id", "source", "event_key"),
     ]
     assert EVENTS.schema.field("occurred_at").type == pa.timestamp("ms", tz="UTC")
+    assert (EVENTS.path, EVENTS.partitioned_by) == ("events", ("deployment", "month"))
+    assert (USER_DAYS.path, USER_DAYS.partitioned_by) == ("user_days", ("deployment", "month"))
 
 
 @pytest.mark.parametrize(("kind", "name"), [("week", "weekly"), ("month", "monthly")])
@@ -122,100 +163,17 @@ def test_revisions_have_the_columns_of_the_design() -> None:
     ]
 
 
-def test_metric_tables_are_named_and_partitioned_by_their_period() -> None:
+def test_metric_tables_have_one_file_a_deployment_and_a_row_a_period() -> None:
     weekly, monthly = active_users_table("week"), core_action_table("running_a_workflow", "Ran one.", "month")
 
-    assert (weekly.path, weekly.partitioned_by) == ("metrics/active_users_weekly", ("deployment", "week"))
-    assert (monthly.path, monthly.partitioned_by) == ("metrics/running_a_workflow_monthly", ("deployment", "month"))
+    assert (weekly.path, weekly.partitioned_by) == ("metrics/active_users_weekly", ("deployment",))
+    assert (monthly.path, monthly.partitioned_by) == ("metrics/running_a_workflow_monthly", ("deployment",))
+    assert (weekly.key, monthly.key) == (("deployment", "week"), ("deployment", "month"))
+    assert {"week", "month"} & set(weekly.file_schema.names) == {"week"}
+    assert {"week", "month"} & set(monthly.file_schema.names) == {"month"}
+    assert not weekly.by_month
+    assert not monthly.by_month
 
 
 def test_columns_carry_their_description() -> None:
     assert EVENTS.schema.field("event_key").metadata == {b"description": b"Unique within the deployment."}
-
-
-def test_conform_sorts_by_key_and_keeps_only_the_columns_of_the_table() -> None:
-    frame = RAW_GITLAB_USERS.frame([user(gitlab_user_id=number) for number in (30, 4, 100)])
-    shuffled = frame.assign(email="ada@example.net")[["email", *reversed(frame.columns)]]
-
-    conformed = RAW_GITLAB_USERS.conform(shuffled)
-
-    assert list(conformed.columns) == RAW_GITLAB_USERS.schema.names
-    assert list(conformed["gitlab_user_id"]) == [4, 30, 100]
-    assert list(conformed.index) == [0, 1, 2]
-
-
-def test_conform_brings_other_types_into_those_of_the_table() -> None:
-    frame = pd.DataFrame([{**dict.fromkeys(RAW_GITLAB_USERS.schema.names), **user(gitlab_user_id=np.int32(7))}])
-    frame["pulled_at"] = pd.to_datetime(["2026-11-16T10:00:00+01:00"])
-
-    row = RAW_GITLAB_USERS.conform(frame).iloc[0]
-
-    assert row["gitlab_user_id"] == 7
-    assert row["pulled_at"] == pd.Timestamp("2026-11-16T09:00:00Z")
-
-
-def test_times_are_kept_to_the_millisecond_in_utc() -> None:
-    zone = dt.timezone(dt.timedelta(hours=2))
-    frame = RAW_GITLAB_USERS.frame([user(created_at=dt.datetime(2026, 11, 16, 1, 0, 0, 123000, zone))])
-
-    assert frame["created_at"][0].isoformat() == "2026-11-15T23:00:00.123000+00:00"
-    assert frame["created_at"].dtype == "datetime64[ms, UTC]"
-
-
-def test_large_ids_and_gaps_stay_whole_numbers() -> None:
-    frame = RAW_GITLAB_USERS.frame([user(gitlab_user_id=2**53 + 1), user(gitlab_user_id=None)])
-
-    assert frame["gitlab_user_id"][0] == 2**53 + 1
-    assert frame["gitlab_user_id"][1] is pd.NA
-
-
-def test_a_missing_column_is_refused() -> None:
-    frame = RAW_GITLAB_USERS.frame([user()]).drop(columns=["bot", "state"])
-
-    with pytest.raises(ValueError, match=r"^raw_gitlab_users: there is no column bot, state$"):
-        RAW_GITLAB_USERS.conform(frame)
-
-
-@pytest.mark.parametrize("name", ["deployment", "gitlab_user_id", "address_hashes", "bot", "pulled_at"])
-def test_a_missing_required_value_is_refused(name: str) -> None:
-    frame = RAW_GITLAB_USERS.frame([user(), user(**{"gitlab_user_id": 8, name: None})])
-
-    with pytest.raises(ValueError, match=rf"^raw_gitlab_users: {name} is missing in some rows$"):
-        RAW_GITLAB_USERS.conform(frame)
-
-
-def test_a_key_that_stands_twice_is_refused() -> None:
-    expected = r"^raw_gitlab_users: a key \(deployment, gitlab_user_id\) stands twice$"
-    with pytest.raises(ValueError, match=expected):
-        RAW_GITLAB_USERS.conform(RAW_GITLAB_USERS.frame([user(), user(bot=True)]))
-    # A missing part of a key is a value like any other.
-    things = [{"deployment": "x", "thing_id": 1, "part": None}] * 2
-    with pytest.raises(ValueError, match="stands twice"):
-        THINGS.conform(THINGS.frame(things))
-
-
-@pytest.mark.parametrize(
-    ("column", "value"),
-    [
-        ("gitlab_user_id", "ada@example.net"),
-        ("gitlab_user_id", 10**20),
-        ("keycloak_id", b"\xffada@example.net"),
-        ("keycloak_id", "ada@example.net\ud800"),
-        ("address_hashes", ["ada@example.net", 7]),
-        ("bot", "ada@example.net"),
-        ("created_at", "ada@example.net"),
-    ],
-)
-def test_a_value_that_does_not_fit_is_refused_without_repeating_it(column: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=rf"^raw_gitlab_users: {column} holds a value that is no \S+") as one:
-        RAW_GITLAB_USERS.frame([user(**{column: value})])
-    wrong = RAW_GITLAB_USERS.frame([user()]).astype({column: object})
-    wrong.at[0, column] = value
-    with pytest.raises(ValueError, match=r"^raw_gitlab_users: a value does not fit its column") as other:
-        RAW_GITLAB_USERS.conform(wrong)
-
-    for error in (one.value, other.value):
-        assert "ada" not in str(error)
-        assert "100000" not in str(error)
-        assert error.__cause__ is None
-        assert error.__suppress_context__

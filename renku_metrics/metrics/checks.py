@@ -10,9 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from renku_metrics.metrics.coverage import NOT_CONFIGURED, NOT_OVER
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
-from renku_metrics.tables import ACTIVITIES, Activity, PeriodKind
+from renku_metrics.tables import ACTIVITIES, NOT_CONFIGURED, NOT_OVER, Activity, PeriodKind
 
 # How many weeks are compared, each with as many before it, and how far from their median it may be: in users, and in
 # multiples of how far these weeks lie from it themselves.

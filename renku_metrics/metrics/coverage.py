@@ -6,10 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 
 from renku_metrics.periods import ONE_DAY, Period, Span, midnight, ranges_of_days
-from renku_metrics.tables import ACTIVITIES, Activity
-
-NOT_OVER = "period not over"
-NOT_CONFIGURED = "not configured"
+from renku_metrics.tables import ACTIVITIES, NOT_CONFIGURED, NOT_OVER, Activity
 
 # For each activity the time that the pulls saw; None where the deployment has no source that tells of it.
 Coverage = Mapping[Activity, list[Span] | None]

@@ -7,16 +7,10 @@ from collections.abc import Collection, Mapping
 
 import pandas as pd
 
-from renku_metrics.metrics.coverage import NOT_OVER
-from renku_metrics.tables import REVISIONS
+from renku_metrics.tables import CAUSES, NOT_OVER, OTHER_REASONS, REVISIONS
 
-LATE_FACTS = "late facts"
-PEOPLE_KNOWN = "people known since"
-NEW_RULES = "new rules of events"
-NEW_DEFINITION = "new definition"
-ERASURE = "erasure"
-GONE = "no longer published"
-BACK = "published again"
+LATE_FACTS, PEOPLE_KNOWN, NEW_RULES, ERASURE = CAUSES
+NEW_DEFINITION, GONE, BACK = OTHER_REASONS
 # Of each deployment the days on which anything changed that numbers are counted from, and why.
 Causes = Mapping[str, Mapping[dt.date, Collection[str]]]
 KEY = ["deployment", "period", "core_action"]

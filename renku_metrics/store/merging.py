@@ -1,12 +1,13 @@
-"""How rows that are stored and the same rows pulled again unite. Pure: frames in, a frame out."""
+"""How rows that are stored and the same rows pulled again unite. Pure: rows in, rows out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from renku_metrics.schema import READ_BY, Table
+from renku_metrics.schema import READ_BY, Column, Table, new_keys, to_pandas
 
 
 def merge(table: Table, stored: pd.DataFrame, pulled: pd.DataFrame) -> pd.DataFrame:
@@ -15,25 +16,55 @@ def merge(table: Table, stored: pd.DataFrame, pulled: pd.DataFrame) -> pd.DataFr
     The result does not depend on how pulled rows are split into pulls. Pulling the same rows again gives the stored
     rows unchanged. How each column unites is declared with the table.
     """
-    both = pd.concat([stored, pulled], ignore_index=True)
-    for column in table.columns:
+    return to_pandas(unite(table, table.typed(stored), table.typed(pulled)))
+
+
+def unite(table: Table, stored: pa.Table, pulled: pa.Table) -> pa.Table:
+    """The same of rows as Arrow has them, with the types of the table."""
+    both = table.sort(pa.concat_tables([stored, _with_sets(table, pulled)]))
+    new = new_keys(both, table.key)
+    if new.all():
+        return both
+    # Of each row the number of its key, and how many rows of this key are before it.
+    key = np.cumsum(new) - 1
+    place = np.arange(len(both)) - np.flatnonzero(new)[key]
+    united = both.filter(pa.array(new))
+    for number in range(1, int(place.max()) + 1):
+        these = np.flatnonzero(place == number)
+        later = _unite_pairs(table, united.take(key[these]), both.take(these))
+        order = np.arange(len(united))
+        order[key[these]] = len(united) + np.arange(len(these))
+        united = pa.concat_tables([united, later]).take(order)
+    return united.combine_chunks()
+
+
+def _unite_pairs(table: Table, known: pa.Table, told: pa.Table) -> pa.Table:
+    """Rows of the same keys, in the same order, as one."""
+    by_later = None
+    if READ_BY in known.column_names:
+        by_later = pc.greater(*(pc.fill_null(rows.column(READ_BY), -1) for rows in (told, known)))
+
+    def united(column: Column) -> pa.ChunkedArray:
+        before, after = known.column(column.name), told.column(column.name)
+        if column.merge == "reading":
+            return pc.if_else(by_later, after, before)
         if column.merge == "union":
-            # In one order from the first pull on, so that the second pull finds nothing to change.
-            both[column.name] = pd.Series([_union([items]) for items in both[column.name]], dtype=object)
-    repeated = both.duplicated(list(table.key), keep=False)
-    if not repeated.any():
-        return table.conform(both)
-    groups = both[repeated].groupby(list(table.key), dropna=False, sort=False)
-    readings = [column.name for column in table.columns if column.merge == "reading"]
-    kept = [column for column in table.columns if column.name not in {*table.key, *readings}]
-    united = groups.agg({c.name: _union if c.merge == "union" else c.merge for c in kept}).reset_index()
-    if readings:
-        readers = both.loc[repeated, READ_BY].fillna(-1).astype("int64")
-        newest = readers.groupby(groups.ngroup()).idxmax()
-        united[readings] = both.loc[newest, readings].set_axis(united.index)
-    return table.conform(pd.concat([both[~repeated], united], ignore_index=True))
+            pairs = zip(before.to_pylist(), after.to_pylist(), strict=True)
+            return pa.chunked_array([[_set_of(*pair) for pair in pairs]], column.type)
+        return pc.coalesce(after, before) if column.merge == "last" else pc.coalesce(before, after)
+
+    return pa.table([united(column) for column in table.columns], schema=table.schema)
 
 
-def _union(lists: Iterable[Iterable[str] | None]) -> list[str] | None:
+def _with_sets(table: Table, rows: pa.Table) -> pa.Table:
+    """With lists that unite as they are once they have, so that the second pull finds nothing to change."""
+    for number, column in enumerate(table.columns):
+        if column.merge == "union":
+            lists = [_set_of(items) for items in rows.column(column.name).to_pylist()]
+            rows = rows.set_column(number, table.schema.field(column.name), pa.array(lists, column.type))
+    return rows
+
+
+def _set_of(*lists: list[str] | None) -> list[str] | None:
     known = [items for items in lists if items is not None]
     return sorted({item for items in known for item in items}) if known else None

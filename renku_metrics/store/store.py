@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 from urllib.parse import unquote
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,16 +20,15 @@ import pyarrow.parquet as pq
 
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage import PARALLEL_REQUESTS, ChangedError, ObjectStorage, open_storage
-from renku_metrics.schema import DAY, Table, to_pandas
-from renku_metrics.store.merging import merge
+from renku_metrics.schema import DAY, Table, new_keys, to_pandas
+from renku_metrics.store.merging import unite
 from renku_metrics.store.version import begin, has_version
 
 # The values of the columns a table is partitioned by, such as ("renkulab-io", "2026-11-01").
 Partition = tuple[str, ...]
 # The one partition of a table that has none.
 WHOLE: Partition = ()
-# Months united in one go: fewer goes cost less, and the rows of too many would not fit into the memory.
-PARTITIONS_AT_ONCE = 8
+MERGES_AT_ONCE = 4
 # Whoever loses against another writer reads again, and unites again.
 TRIES = 20
 Item = TypeVar("Item")
@@ -122,18 +123,17 @@ class Store:
         ChangedError when another writes the same partition at the same time.
         """
         wanted = list(partitions)
-        rows = table.conform(frame)
-        strays = partitions_of(table, rows) - set(wanted)
-        if strays:
-            stray = "|".join(map(str, min(strays, key=str)))
-            raise ValueError(f"{table.name}: rows of {stray} in a write of other partitions")
+        rows = table.conformed(frame)
         parts = _split(table, rows)
-        none = table.file_schema.empty_table()
+        if strays := parts.keys() - set(wanted):
+            raise ValueError(f"{table.name}: rows of {'|'.join(min(strays))} in a write of other partitions")
+        table.check_shapes(rows)
+        none = table.schema.empty_table()
 
         def write(partition: Partition) -> Stored:
-            part = parts.get(partition, none)
-            table.check_shapes(part)
-            return self._replace(table, partition, part, *self._content(table, partition))
+            content, mark = self._content(table, partition)
+            known = None if content is None else self._rows(table, partition, content)
+            return self._replace(table, partition, parts.get(partition, none), known, content, mark)
 
         return dict(zip(wanted, in_parallel(write, wanted), strict=True))
 
@@ -142,39 +142,21 @@ class Store:
 
         Pulling the same rows again changes no partition. Raises ValueError as ``write`` does.
         """
-        table.check_shapes(pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False))
-        merged: dict[Partition, Stored] = {}
-        of_row = pd.MultiIndex.from_frame(frame[list(table.partitioned_by)])
-        for some in batches(sorted(partitions_of(table, frame), key=str), PARTITIONS_AT_ONCE):
-            merged |= self._merge(table, frame[of_row.isin(some)], list(some))
-        return merged
+        rows = table.sort(table.typed(frame))
+        table.check_shapes(rows)
+        parts = _split(table, rows)
+        # Not more at once: of large months, the rows of many would not fit into the memory.
+        united = in_parallel(lambda place: self._merge(table, place, parts[place]), list(parts), MERGES_AT_ONCE)
+        return dict(zip(parts, united, strict=True))
 
-    def _merge(self, table: Table, pulled: pd.DataFrame, places: Sequence[Partition]) -> dict[Partition, Stored]:
-        merged: dict[Partition, Stored] = {}
+    def _merge(self, table: Table, place: Partition, pulled: pa.Table) -> Stored:
         for _ in range(TRIES):
-            left = [place for place in places if place not in merged]
-            contents = dict(zip(left, in_parallel(lambda place: self._content(table, place), left), strict=True))
-            stored = [
-                self._rows(table, place, content) for place, (content, _) in contents.items() if content is not None
-            ]
-            rows = pulled[pd.MultiIndex.from_frame(pulled[list(table.partitioned_by)]).isin(left)] if merged else pulled
-            parts = _split(table, merge(table, _frame(table, stored), rows))
-
-            def replace(
-                place: Partition,
-                parts: dict[Partition, pa.Table] = parts,
-                contents: dict[Partition, Content] = contents,
-            ) -> Stored | None:
-                try:
-                    return self._replace(table, place, parts[place], *contents[place])
-                except ChangedError:
-                    return None
-
-            written = zip(left, in_parallel(replace, left), strict=True)
-            merged |= {place: standing for place, standing in written if standing is not None}
-            if len(merged) == len(places):
-                return merged
-        raise StoreError(f"{table.name}: another writes the same rows again and again; run this again later")
+            content, mark = self._content(table, place)
+            known = None if content is None else self._rows(table, place, content)
+            rows = unite(table, table.schema.empty_table() if known is None else known, pulled)
+            with suppress(ChangedError):
+                return self._replace(table, place, rows, known, content, mark)
+        raise StoreError(f"{self.address(table, place)}: another writes this again and again; run this again later")
 
     def ensure(self, table: Table, partitions: Sequence[Partition]) -> dict[Partition, Stored]:
         """Each of the partitions as it is, writing an empty one wherever there is none."""
@@ -183,7 +165,7 @@ class Store:
             content, mark = self._content(table, partition)
             if content is None:
                 try:
-                    return self._replace(table, partition, table.file_schema.empty_table(), None, None)
+                    return self._replace(table, partition, table.schema.empty_table(), None, None, None)
                 except ChangedError:
                     content, mark = self._content(table, partition)
             assert content is not None
@@ -283,13 +265,18 @@ class Store:
         return StoreError(f"{self.address(table, partition)}: is not a Parquet file of {table.name}")
 
     def _replace(
-        self, table: Table, partition: Partition, rows: pa.Table, before: bytes | None, mark: str | None
+        self,
+        table: Table,
+        partition: Partition,
+        rows: pa.Table,
+        known: pa.Table | None,
+        before: bytes | None,
+        mark: str | None,
     ) -> Stored:
-        """Puts the rows in the place of what was read, unless they are the same. Raises ChangedError."""
-        known = None if before is None else self._rows(table, partition, before).select(rows.column_names)
+        """Puts the rows in the place of those known, unless they are the same. Raises ChangedError."""
         if before is not None and mark is not None and rows.equals(known):
             return Stored(len(rows), _version(before), mark, changed=False)
-        content = _parquet(rows)
+        content = _parquet(rows.select(table.file_schema.names).cast(table.file_schema))
         written = self.replace(_key(table, partition), content, mark)
         days = _changed_days(known, rows) if table.by_month else frozenset[str]()
         return Stored(len(rows), _version(content), written, changed=True, days=days)
@@ -346,27 +333,28 @@ def partitions_of(table: Table, frame: pd.DataFrame) -> set[Partition]:
     return set(frame[list(table.partitioned_by)].drop_duplicates().itertuples(index=False, name=None))
 
 
-def _split(table: Table, frame: pd.DataFrame) -> dict[Partition, pa.Table]:
-    """The rows of each partition as they are in its file. The frame is sorted by key, and so by partition."""
-    rows = pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False)
-    rows = rows.select(table.file_schema.names).cast(table.file_schema)
+def _split(table: Table, rows: pa.Table) -> dict[Partition, pa.Table]:
+    """The rows of each partition. Rows that are sorted by key are sorted by partition."""
     if not table.partitioned_by:
         return {WHOLE: rows}
-    lengths = frame.groupby(list(table.partitioned_by), sort=False).size().reset_index()
-    parts, first = {}, 0
-    for *partition, length in lengths.itertuples(index=False, name=None):
-        parts[tuple(partition)] = rows.slice(first, length)
-        first += length
-    return parts
+    names = list(table.partitioned_by)
+    firsts = [*np.flatnonzero(new_keys(rows, names)).tolist(), len(rows)]
+    places = rows.select(names).take(firsts[:-1]).to_pylist()
+    return {
+        tuple(place[name] for name in names): rows.slice(first, following - first)
+        for place, (first, following) in zip(places, pairwise(firsts), strict=True)
+    }
 
 
 def _frame(table: Table, parts: Iterable[pa.Table | None]) -> pd.DataFrame:
     return to_pandas(pa.concat_tables([table.schema.empty_table(), *(part for part in parts if part is not None)]))
 
 
-def in_parallel(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """What the work gives for each of the items, in their order, with as many requests as the storage takes at once."""
+def in_parallel(
+    work: Callable[[Item], Result], items: Sequence[Item], at_once: int = PARALLEL_REQUESTS
+) -> list[Result]:
+    """What the work gives for each of the items, in their order; by default as many at once as the storage takes."""
     if len(items) < 2:
         return [work(item) for item in items]
-    with ThreadPoolExecutor(min(PARALLEL_REQUESTS, len(items))) as pool:
+    with ThreadPoolExecutor(min(at_once, len(items))) as pool:
         return list(pool.map(work, items))

@@ -17,7 +17,8 @@ from renku_metrics_tests.events.raw_rows import (
     session_lines,
 )
 
-FIRST_DAY = at("2026-11-14")
+# The last day of a month but one.
+FIRST_DAY = at("2026-11-29")
 ADDRESSES = ["ada", "bob", "eve", "lab"]
 KEYCLOAK_IDS = ["k-1", "k-2", "k-3"]
 ACTIONS: list[Row] = [
@@ -28,10 +29,10 @@ ACTIONS: list[Row] = [
     {"renku_surface": "cli", "renku_helper": "migrated workflow"},
     {"autosave": True},
 ]
-# Around midnight, where days and periods meet.
-TIMES = st.sampled_from([0, 1, 86_398_999, 86_399_999, 86_400_000, 100_000_000, 2 * 86_400_000 - 1]).map(
-    lambda milliseconds: FIRST_DAY + dt.timedelta(milliseconds=milliseconds)
-)
+# Around midnight, where days and months meet.
+TIMES = st.sampled_from(
+    [0, 1, 86_398_999, 86_399_999, 86_400_000, 100_000_000, 2 * 86_400_000 - 1, 2 * 86_400_000, 2 * 86_400_000 + 7]
+).map(lambda milliseconds: FIRST_DAY + dt.timedelta(milliseconds=milliseconds))
 OPTIONAL_KEYCLOAK_ID = st.sampled_from([None, *KEYCLOAK_IDS])
 
 

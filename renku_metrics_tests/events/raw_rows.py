@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from renku_metrics.events.union import EventsBuilt, RawFrames, build_events
+from renku_metrics.events.union import EventsBuilt, Frames, from_commits, from_logins, from_sessions, unite
 from renku_metrics.tables import (
     RAW_AMALTHEA_SESSIONS,
     RAW_GITLAB_COMMITS,
@@ -105,21 +105,25 @@ def raw(
     projects: Rows = ONE_PROJECT,
     gitlab_users: Rows = (),
     keycloak_users: Rows = (),
-) -> RawFrames:
-    return RawFrames(
-        deployment=DEPLOYMENT,
-        projects=RAW_GITLAB_PROJECTS.frame(projects),
-        gitlab_users=RAW_GITLAB_USERS.frame(gitlab_users),
-        keycloak_users=RAW_KEYCLOAK_USERS.frame(keycloak_users),
-        commits=RAW_GITLAB_COMMITS.frame(commits),
-        logins=RAW_KEYCLOAK_LOGINS.frame(logins),
-        sessions=RAW_AMALTHEA_SESSIONS.frame(sessions),
-    )
+) -> Frames:
+    return {
+        RAW_GITLAB_PROJECTS.name: RAW_GITLAB_PROJECTS.frame(projects),
+        RAW_GITLAB_USERS.name: RAW_GITLAB_USERS.frame(gitlab_users),
+        RAW_KEYCLOAK_USERS.name: RAW_KEYCLOAK_USERS.frame(keycloak_users),
+        RAW_GITLAB_COMMITS.name: RAW_GITLAB_COMMITS.frame(commits),
+        RAW_KEYCLOAK_LOGINS.name: RAW_KEYCLOAK_LOGINS.frame(logins),
+        RAW_AMALTHEA_SESSIONS.name: RAW_AMALTHEA_SESSIONS.frame(sessions),
+    }
 
 
 def build(**rows: Rows) -> EventsBuilt:
     """Events of the rows given; every raw row is accounted for."""
-    built = build_events(raw(**rows))
+    return build_from(raw(**rows))
+
+
+def build_from(frames: Frames) -> EventsBuilt:
+    """Events of whole raw tables; every raw row is accounted for."""
+    built = unite(DEPLOYMENT, [from_commits(frames), from_logins(frames), from_sessions(frames)])
     assert built.conserved
     return built
 

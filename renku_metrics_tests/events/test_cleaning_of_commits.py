@@ -19,6 +19,7 @@ def test_a_commit_is_an_event_at_its_date() -> None:
     assert events.drop(columns="user_id").to_dict("records") == [
         {
             "deployment": "renkulab-io",
+            "month": "2026-11-01",
             "event_type": "commit",
             "occurred_at": commit("c", "2026-11-16T23:59:59")["dated_at"],
             "event_day": "2026-11-16",
@@ -88,7 +89,13 @@ def test_merge_commits_count() -> None:
 
 
 def test_commits_that_are_dated_at_their_pull_are_counted_where_they_are_events() -> None:
-    rows = [commit("late", "2026-11-24"), commit("own"), commit("saved", "2026-11-24", autosave=True)]
+    rows = [
+        commit("late", "2026-11-24"),
+        commit("own", "2026-11-16"),
+        commit("older", "2026-10-31"),
+        commit("saved", "2026-11-24", autosave=True),
+    ]
     built = build(commits=rows, projects=ONE_PROJECT)
     assert built.corrected["commit dated later than it was pulled"] == 1
-    assert built.of_day("2026-11-16").corrected["commit dated later than it was pulled"] == 0
+    assert built.of_month("2026-11-01").corrected["commit dated later than it was pulled"] == 1
+    assert built.of_month("2026-10-01").corrected["commit dated later than it was pulled"] == 0

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from renku_metrics.events.union import build_events
+from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_GITLAB_USERS
 from renku_metrics_tests.events.raw_rows import (
     Row,
     Rows,
     build,
+    build_from,
     commit,
     gitlab_user,
     keycloak_user,
@@ -32,8 +32,8 @@ def link_of(row: Row, **rows: Rows) -> Link | None:
 
 def link_among(gitlab_users: pd.DataFrame) -> Link:
     """User and rule of a commit of the address ada, given a frame of users."""
-    rows = dataclasses.replace(raw(commits=[commit("c", "2024-01-01")]), gitlab_users=gitlab_users)
-    return links(build_events(rows))["commit:c"]
+    frames = {**raw(commits=[commit("c", "2024-01-01")]), RAW_GITLAB_USERS.name: gitlab_users}
+    return links(build_from(frames))["commit:c"]
 
 
 def noreply(gitlab_user_id: int) -> dict[str, Any]:
@@ -183,13 +183,13 @@ def test_a_shared_address_is_linked_by_its_push_alone() -> None:
 def test_an_address_that_moved_is_of_nobody_whichever_pull_saw_it_where(moved_from: int) -> None:
     first = [gitlab_user(7, *["ada"] * (moved_from == 7)), gitlab_user(8, *["ada"] * (moved_from == 8))]
     then = [gitlab_user(7, *["ada"] * (moved_from == 8)), gitlab_user(8, *["ada"] * (moved_from == 7))]
-    known = RAW_GITLAB_USERS.merge(RAW_GITLAB_USERS.frame(first), RAW_GITLAB_USERS.frame(then))
+    known = merge(RAW_GITLAB_USERS, RAW_GITLAB_USERS.frame(first), RAW_GITLAB_USERS.frame(then))
     assert link_among(known) == ("email:ada", "address_hash")
 
 
 def test_past_commits_follow_when_a_later_pull_learns_whose_address_it_is() -> None:
     stranger = RAW_GITLAB_USERS.frame([gitlab_user(7)])
-    known = RAW_GITLAB_USERS.merge(stranger, RAW_GITLAB_USERS.frame([gitlab_user(7, "ada", keycloak_id="k-7")]))
+    known = merge(RAW_GITLAB_USERS, stranger, RAW_GITLAB_USERS.frame([gitlab_user(7, "ada", keycloak_id="k-7")]))
     assert link_among(stranger) == ("email:ada", "address_hash")
     assert link_among(known) == ("k-7", "gitlab_address")
 

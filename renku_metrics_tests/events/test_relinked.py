@@ -7,15 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from renku_metrics.events.links import Identities, Relinked
-from renku_metrics.events.union import RawFrames
+from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS
 from renku_metrics_tests.events.raw_rows import Row, Rows, build, commit, gitlab_user, keycloak_user, raw
 
 NOTHING: tuple[Row, ...] = ()
 
 
 def identities(gitlab_users: Rows = NOTHING, keycloak_users: Rows = NOTHING) -> Identities:
-    frames: RawFrames = raw(gitlab_users=gitlab_users, keycloak_users=keycloak_users)
-    return Identities(frames.gitlab_users, frames.keycloak_users)
+    frames = raw(gitlab_users=gitlab_users, keycloak_users=keycloak_users)
+    return Identities(frames[RAW_GITLAB_USERS.name], frames[RAW_KEYCLOAK_USERS.name])
+
+
+def frame_of(commits: Rows) -> pd.DataFrame:
+    return raw(commits=commits)[RAW_GITLAB_COMMITS.name]
 
 
 def users_relinked(before: list[Row], after: list[Row], *, keycloak: list[Row] | None = None) -> set[str]:
@@ -65,14 +69,14 @@ def test_who_was_no_bot_after_all_has_commits_that_made_no_event() -> None:
     bot, person = [gitlab_user(7, "ada", bot=True)], [gitlab_user(7, "ada")]
     changed = Relinked.between(identities(bot), identities(person))
     assert changed.concerns_commits_without_event
-    commits = raw(
-        commits=[
+    commits = frame_of(
+        [
             commit("a", "2026-11-16"),
             commit("b", "2026-11-17", address="other", author_gitlab_id=7),
             commit("c", "2026-11-18", address="other", pusher_id=7, push_addresses=1),
             commit("d", "2026-11-19", address="other", pusher_id=8),
         ]
-    ).commits
+    )
     assert changed.days_of_commits(commits) == {"2026-11-16", "2026-11-17", "2026-11-18"}
 
 
@@ -84,7 +88,7 @@ def test_a_commit_that_a_push_had_linked_follows_the_address_once_it_is_known() 
     # Nothing in the event tells that it hangs on this address.
     assert event == "k-8"
     assert "k-8" not in changed.users
-    assert changed.days_of_commits(raw(commits=rows).commits) == {"2026-11-16"}
+    assert changed.days_of_commits(frame_of(rows)) == {"2026-11-16"}
 
 
 ADDRESSES = st.lists(st.sampled_from(["a", "b", "c"]), max_size=2, unique=True)
@@ -126,7 +130,7 @@ COMMITS = [
         for pusher in (None, 2, 4)
     )
 ]
-RAW_COMMITS = raw(commits=COMMITS).commits
+RAW_COMMITS = frame_of(COMMITS)
 
 
 def events_of(known: Identities) -> pd.DataFrame:

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from renku_metrics_tests.events.raw_rows import at, build, links, login, session_lines
+import pytest
+
+from renku_metrics.events.cleaning import days_without_users
+from renku_metrics.tables import RAW_AMALTHEA_SESSIONS
+from renku_metrics_tests.events.raw_rows import Row, at, build, links, login, session_lines
 
 
 def test_a_login_is_an_event_of_its_keycloak_user() -> None:
@@ -121,3 +125,44 @@ def test_sessions_of_two_namespaces_are_two_even_without_a_namespace() -> None:
         "session_started:other/u",
         "session_started:renku/u",
     ]
+
+
+def of_nobody(uid: str, at: str = "2026-11-16T10:00", **fields: object) -> list[Row]:
+    return session_lines(uid, at, keycloak_id=None, **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        pytest.param([], set(), id="nothing"),
+        pytest.param(session_lines("a"), set(), id="labelled"),
+        pytest.param(of_nobody("a"), {"2026-11-16"}, id="no label"),
+        pytest.param(of_nobody("a", anonymous=True), set(), id="anonymous"),
+        pytest.param(
+            [*of_nobody("a"), *session_lines("a", "2026-11-16T11:00", "starting", "running")],
+            set(),
+            id="another line of the session names the user",
+        ),
+        pytest.param(
+            [line for n in range(19) for line in session_lines(f"s{n}")] + of_nobody("a"), set(), id="one of twenty"
+        ),
+        pytest.param(
+            [line for n in range(18) for line in session_lines(f"s{n}")] + of_nobody("a"),
+            {"2026-11-16"},
+            id="one of nineteen",
+        ),
+        pytest.param(
+            [*of_nobody("a"), *(line for n in range(99) for line in of_nobody(f"s{n}", anonymous=True))],
+            {"2026-11-16"},
+            id="anonymous ones beside it do not help",
+        ),
+        # The session began before labels were switched on, and counts on the day it began.
+        pytest.param(
+            of_nobody("a", "2026-11-17T10:00", old_status="running", status="stopping", created_at="2026-11-16T10:00"),
+            {"2026-11-16"},
+            id="only the day of the creation",
+        ),
+    ],
+)
+def test_days_whose_sessions_name_nobody_are_not_known(lines: list[Row], expected: set[str]) -> None:
+    assert days_without_users(RAW_AMALTHEA_SESSIONS.frame(lines)) == expected

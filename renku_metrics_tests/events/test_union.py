@@ -1,14 +1,16 @@
-"""Properties of the union: one row, one fate; no order matters; days may be built one by one or together."""
+"""Properties of the union: one row, one fate; no order matters; days and months may be built one by one or together."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 
 import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from renku_metrics.events.user_days import user_days
+from renku_metrics.events.union import user_days
+from renku_metrics.schema import month_of
 from renku_metrics_tests.events import oracle
 from renku_metrics_tests.events.random_raw import raw_rows
 from renku_metrics_tests.events.raw_rows import Row, build
@@ -20,23 +22,26 @@ def days_of(rows: dict[str, list[Row]]) -> list[str]:
     return sorted({row["event_day"] for table in DAILY for row in rows[table]})
 
 
-def of_day(rows: dict[str, list[Row]], day: str) -> dict[str, list[Row]]:
-    return rows | {table: [row for row in rows[table] if row["event_day"] == day] for table in DAILY}
+def of_days(rows: dict[str, list[Row]], days: Collection[str]) -> dict[str, list[Row]]:
+    return rows | {table: [row for row in rows[table] if row["event_day"] in days] for table in DAILY}
 
 
 @settings(max_examples=10, deadline=None)
 @given(raw_rows())
 def test_days_built_one_by_one_are_the_days_built_together(rows: dict[str, list[Row]]) -> None:
     together = build(**rows)
-    one_by_one = [build(**of_day(rows, day)) for day in days_of(rows)]
+    one_by_one = [build(**of_days(rows, [day])) for day in days_of(rows)]
     if one_by_one:
         pd.testing.assert_frame_equal(together.events, pd.concat([one.events for one in one_by_one], ignore_index=True))
         pd.testing.assert_frame_equal(together.account, pd.concat([one.account for one in one_by_one]))
-    for one, day in zip(one_by_one, days_of(rows), strict=True):
-        of_that_day = together.of_day(day)
-        assert of_that_day.conserved
-        assert (of_that_day.rows, of_that_day.derived, of_that_day.dropped) == (one.rows, one.derived, one.dropped)
-        assert of_that_day.linked == one.linked
+    for month in sorted({month_of(day) for day in days_of(rows)}):
+        one = build(**of_days(rows, [day for day in days_of(rows) if month_of(day) == month]))
+        of_that_month = together.of_month(month)
+        assert of_that_month.conserved
+        pd.testing.assert_frame_equal(of_that_month.events.reset_index(drop=True), one.events)
+        assert (of_that_month.rows, of_that_month.derived) == (one.rows, one.derived)
+        assert (of_that_month.dropped, of_that_month.corrected) == (one.dropped, one.corrected)
+        assert of_that_month.linked == one.linked
 
 
 @settings(max_examples=10, deadline=None)

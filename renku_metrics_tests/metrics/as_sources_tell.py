@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Json = dict[str, Any]
+UID = "5ea1f00d-0000-4000-8000-000000000001"
 RENKU: Json = {
     "committer_name": "renku 2.9.4",
     "committer_email": "https://github.com/swissdatasciencecenter/renku-python/tree/v2.9.4",
@@ -93,7 +94,7 @@ def line(
     created: str | None = None,
 ) -> Json:
     labels = {"renku.io/userId": user, "renku.io/gitlabProjectId": "1"} if user else {}
-    session = {"name": "a-session", "namespace": "renku", "uid": "u", "creation_timestamp": created or at}
+    session = {"name": "a-session", "namespace": "renku", "uid": UID, "creation_timestamp": created or at}
     return {
         "time": at,
         "message": session | {"status": status, "old_status": old_status, "additional_labels": labels},

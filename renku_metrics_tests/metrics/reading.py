@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from unittest.mock import patch
 
 import orjson
 import pandas as pd
 
-from renku_metrics.deployments import Deployment, GitLab, Keycloak
-from renku_metrics.events.union import EventsBuilt, RawFrames, build_events
-from renku_metrics.pipeline.pulling import noreply_hosts
+from renku_metrics.deployments import Deployment
+from renku_metrics.events.union import EventsBuilt, unite
+from renku_metrics.schema import Table
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.amalthea.lines import read_lines
+from renku_metrics.sources.amalthea.section import Amalthea
 from renku_metrics.sources.gitlab.client import GitLabClient, Query
 from renku_metrics.sources.gitlab.commits import Commit, commits_frame, read_commit
 from renku_metrics.sources.gitlab.project_reader import Dating
 from renku_metrics.sources.gitlab.projects import project_row
 from renku_metrics.sources.gitlab.pushes import attribute, read_pushes
+from renku_metrics.sources.gitlab.section import GitLab
 from renku_metrics.sources.gitlab.users import pull_users
 from renku_metrics.sources.keycloak import realm as keycloak
 from renku_metrics.sources.keycloak.admin import KeycloakAdmin
 from renku_metrics.sources.keycloak.realm import KeycloakSource, LoginsState
-from renku_metrics.tables import RAW_AMALTHEA_SESSIONS, RAW_GITLAB_PROJECTS, RAW_GITLAB_USERS
+from renku_metrics.sources.keycloak.section import Keycloak
+from renku_metrics.sources.registry import sources_of
+from renku_metrics.sources.source import Batch
+from renku_metrics.tables import (
+    RAW_AMALTHEA_SESSIONS,
+    RAW_GITLAB_COMMITS,
+    RAW_GITLAB_PROJECTS,
+    RAW_GITLAB_USERS,
+    RAW_KEYCLOAK_LOGINS,
+    RAW_KEYCLOAK_USERS,
+)
 from renku_metrics_tests.metrics.as_sources_tell import Case, Json, push_events
 
 DEPLOYMENT = Deployment(
@@ -33,10 +45,13 @@ DEPLOYMENT = Deployment(
     title="RenkuLab.io",
     start=dt.date(2026, 10, 1),
     domains=("renkulab.io",),
-    gitlab=GitLab(url="https://gitlab.renkulab.io", token="${TOKEN}"),
-    keycloak=Keycloak(url="https://renkulab.io/auth", realm="Renku", client_id="c", client_secret="${SECRET}"),
+    sources={
+        "gitlab": GitLab(url="https://gitlab.renkulab.io", token="${TOKEN}"),
+        "keycloak": Keycloak(url="https://renkulab.io/auth", realm="Renku", client_id="c", client_secret="${SECRET}"),
+        "amalthea": Amalthea(audit_log="s3://audit-log"),
+    },
 )
-BOOK = AddressBook(b"key of the tests", noreply_hosts(DEPLOYMENT))
+BOOK = AddressBook(b"key of the tests", ("renkulab.io", "gitlab.renkulab.io"))
 
 
 def read_case(case: Case) -> EventsBuilt:
@@ -52,19 +67,21 @@ def read_case(case: Case) -> EventsBuilt:
         for number, at in case.projects.items()
     ]
     log = b"\n".join(orjson.dumps(line) for line in case.lines)
-    built = build_events(
-        RawFrames(
-            deployment=DEPLOYMENT.name,
-            projects=RAW_GITLAB_PROJECTS.frame(projects),
-            gitlab_users=pd.concat([batch.rows for batch in users], ignore_index=True),
-            keycloak_users=realm.pull_users(pulled_at),
-            commits=read_commits(case, gitlab, pulled_at),
-            logins=pd.concat([batch.rows for batch in logins], ignore_index=True),
-            sessions=RAW_AMALTHEA_SESSIONS.frame(read_lines(log, DEPLOYMENT, pulled_at).rows),
-        )
-    )
+    frames = {
+        RAW_GITLAB_PROJECTS.name: RAW_GITLAB_PROJECTS.frame(projects),
+        RAW_GITLAB_USERS.name: rows_of(RAW_GITLAB_USERS, users),
+        RAW_KEYCLOAK_USERS.name: realm.pull_users(pulled_at),
+        RAW_GITLAB_COMMITS.name: read_commits(case, gitlab, pulled_at),
+        RAW_KEYCLOAK_LOGINS.name: rows_of(RAW_KEYCLOAK_LOGINS, logins),
+        RAW_AMALTHEA_SESSIONS.name: RAW_AMALTHEA_SESSIONS.frame(read_lines(log, DEPLOYMENT, pulled_at).rows),
+    }
+    built = unite(DEPLOYMENT.name, [source.events(frames) for source in sources_of(DEPLOYMENT)])
     assert built.conserved
     return built
+
+
+def rows_of(table: Table, batches: Iterable[Batch]) -> pd.DataFrame:
+    return pd.concat([batch.rows[table.name] for batch in batches], ignore_index=True)
 
 
 def read_commits(case: Case, gitlab: GitLabOf, pulled_at: dt.datetime) -> pd.DataFrame:

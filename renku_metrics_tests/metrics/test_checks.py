@@ -10,7 +10,7 @@ import pytest
 
 from renku_metrics.metrics.checks import CHECKS, Finding, personal_values
 from renku_metrics.periods import Period
-from renku_metrics.tables import EVENTS, RAW_GITLAB_USERS, PeriodKind, published_table
+from renku_metrics.tables import EVENTS, RAW_AMALTHEA_SESSIONS, RAW_GITLAB_USERS, PeriodKind, published_table
 from renku_metrics_tests.events.raw_rows import commit, gitlab_user, login, raw, session_lines
 
 MONDAY = dt.date(2026, 11, 2)
@@ -265,6 +265,7 @@ def test_tables_as_they_should_be_hold_nothing_personal() -> None:
         sessions=session_lines("0b1c2d3e", gitlab_project_id=1),
         gitlab_users=[gitlab_user(7, "8f1a2b3c", "9e8d7c6b")],
     )
-    for frame in (frames.commits, frames.logins, frames.sessions, frames.gitlab_users, EVENTS.frame()):
+    assert len(frames[RAW_AMALTHEA_SESSIONS.name]) == len(frames[RAW_GITLAB_USERS.name]) == 1
+    for frame in (*frames.values(), EVENTS.frame()):
         assert personal_values(frame) == 0
     assert personal_values(RAW_GITLAB_USERS.frame([gitlab_user(7, "8f1a2b3c", "ada@university.example")])) == 1

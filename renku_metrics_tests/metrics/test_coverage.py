@@ -4,22 +4,12 @@ import datetime as dt
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from renku_metrics.metrics.coverage import (
-    Coverage,
-    add,
-    covers,
-    days_without_users,
-    from_json,
-    missing,
-    to_json,
-    without,
-)
+from renku_metrics.metrics.coverage import Coverage, add, both, covers, missing, without
 from renku_metrics.periods import ONE_DAY, Period, Span
-from renku_metrics.tables import RAW_AMALTHEA_SESSIONS
-from renku_metrics_tests.events.raw_rows import Row, session_lines
+from renku_metrics.tables import ACTIVITIES, Activity
 from renku_metrics_tests.metrics.rows import ALWAYS, EVERYTHING, covered, day, periods, span
 
 [WEEK] = periods("week", "2026-11-16")
@@ -60,7 +50,7 @@ def test_each_gap_is_named_with_its_first_and_last_day() -> None:
     )
 
 
-def test_a_source_that_is_not_configured_is_named() -> None:
+def test_an_activity_that_is_not_configured_is_named() -> None:
     coverage: Coverage = {"logins": ALWAYS, "commits": None, "sessions": []}
     assert missing(WEEK, coverage, LATER) == "commits:not configured; sessions:2026-11-16..2026-11-22"
 
@@ -81,7 +71,9 @@ def test_a_week_whose_last_day_was_pulled_at_noon_is_not_complete() -> None:
     assert missing(WEEK, covered(until_noon, ALWAYS, ALWAYS), LATER) == "logins:2026-11-22..2026-11-22"
 
 
+Pairs = list[list[int]]
 HOURS = st.integers(0, 24 * 14)
+PAIRS = st.lists(st.tuples(HOURS, HOURS).map(sorted), max_size=8)
 START = at("2026-11-09")
 
 
@@ -89,46 +81,57 @@ def hours(first: int, last: int) -> Span:
     return Span(START + dt.timedelta(hours=first), START + dt.timedelta(hours=last))
 
 
-@given(st.lists(st.tuples(HOURS, HOURS).map(sorted), max_size=8))
-def test_spans_hold_exactly_the_hours_that_were_added(pairs: list[list[int]]) -> None:
+def spans_of(pairs: Pairs) -> list[Span]:
     spans: list[Span] = []
     for first, last in pairs:
         spans = add(spans, hours(first, last))
+    return spans
+
+
+def held_by(spans: list[Span]) -> set[int]:
+    """The hours that begin within one of the spans."""
+    moments = {hour: START + dt.timedelta(hours=hour) for hour in range(24 * 14)}
+    return {hour for hour, moment in moments.items() if any(one.start <= moment < one.end for one in spans)}
+
+
+@settings(deadline=None)
+@given(PAIRS)
+def test_spans_hold_exactly_the_hours_that_were_added(pairs: Pairs) -> None:
+    spans = spans_of(pairs)
     seen = {hour for first, last in pairs for hour in range(first, last)}
-    held = {hour for hour in range(24 * 14) for one in spans if one.start <= START + dt.timedelta(hours=hour) < one.end}
-    assert held == seen
+    assert held_by(spans) == seen
     assert all(one.end < other.start for one, other in itertools.pairwise(spans))
     for number in range(14):
         assert covers(spans, START.date() + number * ONE_DAY) is seen.issuperset(range(24 * number, 24 * number + 24))
-    assert from_json(to_json(spans)) == spans
 
 
 class World:
-    """Something happens each hour; a pull of a source sees what is left of it."""
+    """Something of each activity happens each hour; a pull sees what is left of it."""
 
     def __init__(self) -> None:
-        self.seen: dict[str, set[int]] = {"logins": set(), "commits": set(), "sessions": set()}
-        self.spans: dict[str, list[Span]] = {"logins": [], "commits": [], "sessions": []}
+        self.seen: dict[Activity, set[int]] = {"logins": set(), "commits": set(), "sessions": set()}
+        self.spans: dict[Activity, list[Span]] = {"logins": [], "commits": [], "sessions": []}
 
-    def pull(self, source: str, now: int, memory: int) -> None:
+    def pull(self, activity: Activity, now: int, memory: int) -> None:
         first = max(0, now - memory)
-        self.seen[source] |= set(range(first, now))
-        self.spans[source] = add(self.spans[source], hours(first, now))
+        self.seen[activity] |= set(range(first, now))
+        self.spans[activity] = add(self.spans[activity], hours(first, now))
 
 
 PULLS = st.lists(
-    st.tuples(st.sampled_from(["logins", "commits", "sessions"]), HOURS, st.sampled_from([12, 24, 200, 24 * 14])),
+    st.tuples(st.sampled_from(ACTIVITIES), HOURS, st.sampled_from([12, 24, 200, 24 * 14])),
     max_size=12,
 )
 
 
+@settings(deadline=None)
 @given(PULLS, HOURS)
-def test_complete_only_if_whatever_happened_was_seen(pulls: list[tuple[str, int, int]], now: int) -> None:
+def test_complete_only_if_whatever_happened_was_seen(pulls: list[tuple[Activity, int, int]], now: int) -> None:
     world = World()
-    for source, when, memory in sorted(pulls, key=lambda pull: pull[1]):
+    for activity, when, memory in sorted(pulls, key=lambda pull: pull[1]):
         if when <= now:
-            world.pull(source, when, memory)
-    coverage: Coverage = {source: world.spans[source] for source in ("logins", "commits", "sessions")}
+            world.pull(activity, when, memory)
+    coverage: Coverage = {activity: world.spans[activity] for activity in ACTIVITIES}
     for week in (Period.of("week", START.date()), Period.of("week", START.date() + 7 * ONE_DAY)):
         first = (week.start - START.date()).days * 24
         happened = set(range(first, first + 24 * 7))
@@ -147,57 +150,21 @@ def test_whole_days_are_taken_out_of_a_span() -> None:
     assert without([span("2026-11-16", "2026-11-17")], [day("2026-11-16")]) == []
 
 
-@given(st.lists(st.tuples(HOURS, HOURS).map(sorted), max_size=5), st.sets(st.integers(0, 13), max_size=6))
-def test_less_some_days_the_spans_hold_exactly_the_other_hours(pairs: list[list[int]], numbers: set[int]) -> None:
-    spans: list[Span] = []
-    for first, last in pairs:
-        spans = add(spans, hours(first, last))
+@settings(deadline=None)
+@given(PAIRS, st.sets(st.integers(0, 13), max_size=6))
+def test_less_some_days_the_spans_hold_exactly_the_other_hours(pairs: Pairs, numbers: set[int]) -> None:
+    spans = spans_of(pairs)
     left = without(spans, {(START + number * ONE_DAY).date() for number in numbers})
 
-    def held(by: list[Span]) -> set[int]:
-        moments = {hour: START + dt.timedelta(hours=hour) for hour in range(24 * 14)}
-        return {hour for hour, moment in moments.items() if any(one.start <= moment < one.end for one in by)}
-
-    assert held(left) == {hour for hour in held(spans) if hour // 24 not in numbers}
+    assert held_by(left) == {hour for hour in held_by(spans) if hour // 24 not in numbers}
     assert left == sorted(left)
 
 
-def of_nobody(uid: str, at: str = "2026-11-16T10:00", **fields: object) -> list[Row]:
-    return session_lines(uid, at, keycloak_id=None, **fields)  # type: ignore[arg-type]
+@settings(deadline=None)
+@given(PAIRS, PAIRS)
+def test_the_time_of_both_holds_exactly_the_hours_of_each(some: Pairs, others: Pairs) -> None:
+    one, other = spans_of(some), spans_of(others)
 
-
-@pytest.mark.parametrize(
-    ("lines", "expected"),
-    [
-        pytest.param([], set(), id="nothing"),
-        pytest.param(session_lines("a"), set(), id="labelled"),
-        pytest.param(of_nobody("a"), {"2026-11-16"}, id="no label"),
-        pytest.param(of_nobody("a", anonymous=True), set(), id="anonymous"),
-        pytest.param(
-            [*of_nobody("a"), *session_lines("a", "2026-11-16T11:00", "starting", "running")],
-            set(),
-            id="another line of the session names the user",
-        ),
-        pytest.param(
-            [line for n in range(19) for line in session_lines(f"s{n}")] + of_nobody("a"), set(), id="one of twenty"
-        ),
-        pytest.param(
-            [line for n in range(18) for line in session_lines(f"s{n}")] + of_nobody("a"),
-            {"2026-11-16"},
-            id="one of nineteen",
-        ),
-        pytest.param(
-            [*of_nobody("a"), *(line for n in range(99) for line in of_nobody(f"s{n}", anonymous=True))],
-            {"2026-11-16"},
-            id="anonymous ones beside it do not help",
-        ),
-        # The session began before labels were switched on, and counts on the day it began.
-        pytest.param(
-            of_nobody("a", "2026-11-17T10:00", old_status="running", status="stopping", created_at="2026-11-16T10:00"),
-            {"2026-11-16"},
-            id="only the day of the creation",
-        ),
-    ],
-)
-def test_days_whose_sessions_name_nobody_are_not_known(lines: list[Row], expected: set[str]) -> None:
-    assert days_without_users(RAW_AMALTHEA_SESSIONS.frame(lines)) == expected
+    assert both(one, other) == both(other, one) == sorted(both(one, other))
+    assert held_by(both(one, other)) == held_by(one) & held_by(other)
+    assert all(span.start < span.end for span in both(one, other))

@@ -10,14 +10,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from renku_metrics.events.union import RULES_VERSION, EventsBuilt
-from renku_metrics.events.user_days import user_days
+from renku_metrics.events.union import RULES_VERSION, EventsBuilt, user_days
 from renku_metrics.metrics.counting import count
 from renku_metrics.metrics.definition import Example, Metric
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.periods import Period
 from renku_metrics.sources.gitlab.commits import READER_VERSION
-from renku_metrics.tables import SOURCES
+from renku_metrics.tables import ACTIVITIES
 from renku_metrics_tests.metrics.cases import all_cases, name_of
 from renku_metrics_tests.metrics.reading import DEPLOYMENT, read_case
 from renku_metrics_tests.metrics.rows import NOW
@@ -97,7 +96,7 @@ def _events(events: pd.DataFrame) -> list[str]:
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.key)
 def test_every_declaration_is_whole(metric: Metric) -> None:
     assert all((metric.sentence, metric.count, metric.rule, metric.timestamp, metric.owner))
-    assert all((metric.who_counts, metric.does_not_count, metric.event_types, metric.sources, metric.gaps))
+    assert all((metric.who_counts, metric.does_not_count, metric.event_types, metric.activities, metric.gaps))
     assert {example.counts for example in metric.examples} == {True, False}
     assert metric.changes[-1].version == metric.version
     versions = [change.version for change in metric.changes]
@@ -105,12 +104,12 @@ def test_every_declaration_is_whole(metric: Metric) -> None:
     assert sorted(change.since for change in metric.changes) == [change.since for change in metric.changes]
 
 
-def test_the_denominator_needs_every_source_and_an_action_those_of_its_events() -> None:
-    assert ACTIVE_USERS.sources == SOURCES == ("logins", "commits", "sessions")
+def test_the_denominator_needs_every_activity_and_an_action_that_of_its_events() -> None:
+    assert ACTIVE_USERS.activities == ACTIVITIES == ("logins", "commits", "sessions")
     assert ACTIVE_USERS.count == (
         "distinct user_id with at least one event login, commit or session_started in the period"
     )
-    of_actions = {action.key: action.sources for action in CORE_ACTIONS}
+    of_actions = {action.key: action.activities for action in CORE_ACTIONS}
     assert of_actions == {
         "contributing_to_a_project": ("commits",),
         "creating_a_dataset": ("commits",),

@@ -12,10 +12,9 @@ import pytest
 
 from renku_metrics.metrics.counting import count_active_users, count_core_action
 from renku_metrics.metrics.definition import Example
-from renku_metrics.metrics.definitions_document import definitions, metrics_page
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS, CREATING_A_DATASET
-from renku_metrics.metrics.published_readme import published_readme
-from renku_metrics.metrics.publishing import publish
+from renku_metrics.metrics.documents import definitions, metrics_page, published_readme
+from renku_metrics.metrics.published import publish
 from renku_metrics.tables import COVERAGE, REVISIONS, PeriodKind, published_table
 from renku_metrics_tests.metrics.rows import DEPLOYMENT, EVERYTHING, NOW, periods, user_days
 
@@ -42,7 +41,7 @@ DAYS = user_days(
 
 
 def test_the_page_of_metrics_is_not_stale() -> None:
-    stale = "run: python -m renku_metrics.metrics.definitions_document > docs/metrics.md"
+    stale = "run: python -m renku_metrics.metrics.documents > docs/metrics.md"
     assert (DOCS / "metrics.md").read_text(encoding="utf-8") == metrics_page(), stale
 
 

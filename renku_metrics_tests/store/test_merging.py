@@ -10,6 +10,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_GITLAB_USERS
 from renku_metrics_tests.events.raw_rows import commit
 from renku_metrics_tests.plain_rows import THINGS, Row, plain, user
@@ -74,29 +75,29 @@ def united(*pulls: list[Row]) -> list[Row]:
 @settings(max_examples=40, deadline=None)
 @given(ROWS, ROWS)
 def test_two_pulls_unite_by_the_rules_of_each_column(stored: list[Row], pulled: list[Row]) -> None:
-    first = THINGS.merge(THINGS.frame(), THINGS.frame(stored))
+    first = merge(THINGS, THINGS.frame(), THINGS.frame(stored))
 
     assert plain(first) == united(stored)
-    assert plain(THINGS.merge(first, THINGS.frame(pulled))) == united(stored, pulled)
+    assert plain(merge(THINGS, first, THINGS.frame(pulled))) == united(stored, pulled)
 
 
 @settings(max_examples=20, deadline=None)
 @given(ROWS, ROWS)
 def test_the_same_pull_again_changes_nothing(stored: list[Row], pulled: list[Row]) -> None:
-    once = THINGS.merge(THINGS.merge(THINGS.frame(), THINGS.frame(stored)), THINGS.frame(pulled))
-    again = THINGS.merge(once, THINGS.frame(pulled))
+    once = merge(THINGS, merge(THINGS, THINGS.frame(), THINGS.frame(stored)), THINGS.frame(pulled))
+    again = merge(THINGS, once, THINGS.frame(pulled))
 
     pd.testing.assert_frame_equal(again, once)
     # The store writes only what is not equal.
     assert again.equals(once)
-    assert THINGS.merge(once, THINGS.frame()).equals(once)
+    assert merge(THINGS, once, THINGS.frame()).equals(once)
 
 
 @settings(max_examples=20, deadline=None)
 @given(ROWS, ROWS)
 def test_no_stored_key_and_no_known_value_is_lost(stored: list[Row], pulled: list[Row]) -> None:
-    before = plain(THINGS.merge(THINGS.frame(), THINGS.frame(stored)))
-    after = {key_of(row): row for row in plain(THINGS.merge(THINGS.frame(before), THINGS.frame(pulled)))}
+    before = plain(merge(THINGS, THINGS.frame(), THINGS.frame(stored)))
+    after = {key_of(row): row for row in plain(merge(THINGS, THINGS.frame(before), THINGS.frame(pulled)))}
 
     for row in before:
         for name, value in row.items():
@@ -112,7 +113,7 @@ def test_what_is_collected_does_not_depend_on_the_order_of_pulls(one: list[Row],
     def collected(*pulls: list[Row]) -> list[tuple[Any, Any]]:
         frame = THINGS.frame()
         for pull in pulls:
-            frame = THINGS.merge(frame, THINGS.frame(pull))
+            frame = merge(THINGS, frame, THINGS.frame(pull))
         return [(key_of(row), row["every_list"]) for row in plain(frame)]
 
     assert collected(one, other) == collected(other, one)
@@ -130,7 +131,7 @@ def test_a_user_pulled_twice_by_hand() -> None:
         ]
     )
 
-    merged = plain(RAW_GITLAB_USERS.merge(stored, pulled))
+    merged = plain(merge(RAW_GITLAB_USERS, stored, pulled))
 
     assert [row["gitlab_user_id"] for row in merged] == [6, 7, 8]
     assert merged[1] == {
@@ -162,7 +163,7 @@ def test_a_newer_reader_corrects_what_an_older_one_read_and_no_fact_beside_it() 
     pulled = RAW_GITLAB_COMMITS.frame(
         [commit("a", read_by=2), commit("b", **wrong, read_by=1), commit("c", renku_surface="cli", read_by=0)]
     )
-    merged = RAW_GITLAB_COMMITS.merge(stored, pulled)
+    merged = merge(RAW_GITLAB_COMMITS, stored, pulled)
 
     of_message = ["renku_surface", "renku_command", "author_address_kind", "read_by"]
     assert [[row[name] for name in of_message] for row in plain(merged)] == [
@@ -171,4 +172,4 @@ def test_a_newer_reader_corrects_what_an_older_one_read_and_no_fact_beside_it() 
         ["cli", None, "personal", 0],
     ]
     assert [row["pusher_id"] for row in plain(merged)] == [7, None, None]
-    assert RAW_GITLAB_COMMITS.merge(merged, stored).equals(merged)
+    assert merge(RAW_GITLAB_COMMITS, merged, stored).equals(merged)
