@@ -20,7 +20,7 @@ from renku_metrics.schema import DAY, Table
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.registry import all_sources, source_of
 from renku_metrics.store.ledger import BEFORE, BUILDING, Built, Erasures, Ledger, Pulled
-from renku_metrics.store.store import PARTITIONS_AT_ONCE, Partition, Store, Stored, batches, partitions_of
+from renku_metrics.store.store import MONTHS_AT_ONCE, Partition, Store, Stored, batches, partitions_of
 from renku_metrics.tables import (
     EVENTS,
     RAW_GITLAB_COMMITS,
@@ -160,7 +160,7 @@ def _sweep_table(ledger: Ledger, clearing: Clearing, table: Table, *, write: boo
     store = ledger.store
     rows = mentions = 0
     days: set[str] = set()
-    for some in batches(store.partitions(table, ledger.deployment), PARTITIONS_AT_ONCE):
+    for some in batches(store.partitions(table, ledger.deployment), MONTHS_AT_ONCE):
         stored = store.read_if_there(table, some)
         cleared = clearing.clear(table, stored)
         touched = partitions_of(table, stored[cleared.removed | cleared.stripped])

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from renku_metrics.pipeline.locks import SourceName
 
 from renku_metrics.deployments import read_deployments
 from renku_metrics.errors import SourceError
-from renku_metrics.pipeline.locks import SourceName
 from renku_metrics.pipeline.pulling import Pull, coverage_state, source_state
 from renku_metrics.sources.gitlab import users as gitlab_users
 from renku_metrics.sources.keycloak import realm as keycloak
