@@ -39,6 +39,13 @@ def revise(
     )
 
 
+def changed_periods(before: pd.DataFrame, after: pd.DataFrame) -> set[tuple[str, str]]:
+    """Deployment and period of each row of ``after`` that is new, or has other numbers than in ``before``."""
+    both = after.merge(before, on=KEY, how="left", suffixes=("_after", "_before"))
+    changed = both.loc[_differ(both, "_before", "_after"), ["deployment", "period"]]
+    return set(changed.itertuples(index=False, name=None))
+
+
 def _last_there(before: pd.DataFrame, after: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
     """The rows of ``after`` that are back: with the numbers they had before they were gone."""
     last = recorded.sort_values("changed_at").drop_duplicates(KEY, keep="last")

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 import pyarrow.compute as pc
 
-from renku_metrics.metrics.checks import CHECKS, Finding, personal_values
+from renku_metrics.metrics.checks import CHECKS, Outcome, personal_values
+from renku_metrics.metrics.revisions import changed_periods
 from renku_metrics.pipeline.publishing import Numbers
 from renku_metrics.store.store import Partition, Store
 from renku_metrics.tables import EVENTS, PeriodKind
@@ -21,30 +22,31 @@ DESCRIPTIONS = {
 }
 
 
-def check_numbers(store: Store, numbers: Mapping[PeriodKind, Numbers]) -> list[Finding]:
+def check_numbers(store: Store, numbers: Mapping[PeriodKind, Numbers]) -> list[Outcome]:
     """What every check finds of what is about to be published, and of the events behind it."""
     rows = {kind: known.rows for kind, known in numbers.items()}
+    changed = changed_periods(numbers["week"].before, numbers["week"].rows)
     to_publish = [*rows.values(), *(known.coverage for known in numbers.values())]
     return [
-        *(check.of(rows) for check in CHECKS),
+        *(check.of(rows, changed) for check in CHECKS),
         nothing_personal(to_publish),
         event_keys_are_unique(store, changed_deployments(numbers)),
     ]
 
 
-def nothing_personal(to_publish: Iterable[pd.DataFrame]) -> Finding:
+def nothing_personal(to_publish: Iterable[pd.DataFrame]) -> Outcome:
     """Looks for clear email and IP addresses in what is about to be published. Tells how many, never a value.
 
     Texts of other tables are checked where they are stored, by the shape of their column.
     """
     found = sum(map(personal_values, to_publish))
-    return Finding(NOTHING_PERSONAL, not found, blocking=True, facts={"values": found})
+    return Outcome(NOTHING_PERSONAL, not found, blocking=True, facts={"values": found})
 
 
-def event_keys_are_unique(store: Store, deployments: Iterable[str]) -> Finding:
+def event_keys_are_unique(store: Store, deployments: Iterable[str]) -> Outcome:
     """Looks for an event that is there twice in all history of the deployments."""
     twice = {name: days for name in deployments if (days := _events_twice(store, name))}
-    return Finding(EVENT_KEYS_ARE_UNIQUE, not twice, blocking=True, facts={"days": twice})
+    return Outcome(EVENT_KEYS_ARE_UNIQUE, not twice, blocking=True, facts={"days": twice})
 
 
 def changed_deployments(numbers: Mapping[PeriodKind, Numbers]) -> list[str]:

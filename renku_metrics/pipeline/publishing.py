@@ -38,9 +38,13 @@ NEVER = dt.datetime.fromtimestamp(0, dt.UTC)
 
 @dataclass(frozen=True)
 class Numbers:
-    """The ``rows`` to publish by week or month, their ``coverage`` as in COVERAGE, and what each deployment knows."""
+    """The ``rows`` to publish by week or month, their ``coverage`` as in COVERAGE, and what each deployment knows.
+
+    ``before``: the rows as they were last published.
+    """
 
     rows: pd.DataFrame
+    before: pd.DataFrame
     coverage: pd.DataFrame
     standings: Sequence[Standing]
 
@@ -56,7 +60,8 @@ def read_numbers(
         for standing in read_standing(store, deployment, dict.fromkeys(KINDS, metrics))
     ]
     return {
-        kind: _numbers(kind, [known for known in standings if known.kind == kind], core_actions, at) for kind in KINDS
+        kind: _numbers(store, kind, [known for known in standings if known.kind == kind], core_actions, at)
+        for kind in KINDS
     }
 
 
@@ -77,13 +82,14 @@ def write_published(
 
     To be called by the holder of the name PUBLISHING: of two at once, the one that counted earlier could write later.
     """
-    before = {kind: store.read_if_there(published_table(kind), [WHOLE]) for kind in numbers}
     finished = StoreLedger(store).published_at() or NEVER
-    recorded = in_effect(store.read_if_there(REVISIONS, [WHOLE]), pd.concat(before.values()), finished)
+    recorded = in_effect(
+        store.read_if_there(REVISIONS, [WHOLE]), pd.concat([known.before for known in numbers.values()]), finished
+    )
     revised = []
     for kind, known in numbers.items():
         causes = {standing.deployment.name: _causes(standing) for standing in known.standings}
-        revised.append(revise(before[kind], known.rows, recorded, causes, at))
+        revised.append(revise(known.before, known.rows, recorded, causes, at))
     # Revisions first: a number that was replaced must never lack its record.
     store.write(REVISIONS, pd.concat([recorded, *revised], ignore_index=True), [WHOLE])
     coverage = COVERAGE.conform(pd.concat([known.coverage for known in numbers.values()], ignore_index=True))
@@ -103,7 +109,7 @@ def write_published(
 
 
 def _numbers(
-    kind: PeriodKind, standings: Sequence[Standing], core_actions: Sequence[CoreAction], at: dt.datetime
+    store: Store, kind: PeriodKind, standings: Sequence[Standing], core_actions: Sequence[CoreAction], at: dt.datetime
 ) -> Numbers:
     def everything(table: Table) -> pd.DataFrame:
         # Without periods that were counted before the start was moved beyond them.
@@ -116,7 +122,9 @@ def _numbers(
     coverage = {known.deployment.name: counted_coverage(known) for known in standings}
     active_users = everything(ACTIVE_USERS.table(kind))
     counts = {action.key: everything(action.table(kind)) for action in core_actions}
-    return Numbers(publish(kind, active_users, counts, coverage, at), cover(kind, active_users, coverage), standings)
+    rows = publish(kind, active_users, counts, coverage, at)
+    before = store.read_if_there(published_table(kind), [WHOLE])
+    return Numbers(rows, before, cover(kind, active_users, coverage), standings)
 
 
 def _causes(standing: Standing) -> dict[dt.date, set[str]]:

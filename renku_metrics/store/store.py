@@ -341,7 +341,7 @@ def _split(table: Table, rows: pa.Table) -> dict[Partition, pa.Table]:
         return {WHOLE: rows}
     names = list(table.partitioned_by)
     firsts = [*np.flatnonzero(new_keys(rows, names)).tolist(), len(rows)]
-    places = rows.select(names).take(firsts[:-1]).to_pylist()
+    places = rows.select(names).take(pa.array(firsts[:-1], pa.int64())).to_pylist()
     return {
         tuple(place[name] for name in names): rows.slice(first, following - first)
         for place, (first, following) in zip(places, pairwise(firsts), strict=True)
