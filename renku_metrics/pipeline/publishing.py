@@ -83,11 +83,10 @@ def write_published(
     To be called by the holder of the name PUBLISHING: of two at once, the one that counted earlier could write later.
     """
     finished = StoreLedger(store).published_at() or NEVER
-    recorded = in_effect(
-        store.read_if_there(REVISIONS, [WHOLE]), pd.concat([known.before for known in numbers.values()]), finished
-    )
+    before = pd.concat([known.before for known in numbers.values()])
+    recorded = in_effect(store.read_if_there(REVISIONS, [WHOLE]), before, finished)
     revised = []
-    for kind, known in numbers.items():
+    for known in numbers.values():
         causes = {standing.deployment.name: _causes(standing) for standing in known.standings}
         revised.append(revise(known.before, known.rows, recorded, causes, at))
     # Revisions first: a number that was replaced must never lack its record.
