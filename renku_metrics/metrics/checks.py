@@ -1,4 +1,4 @@
-"""What must hold of numbers before they are published, and what a person should look at."""
+"""What must be true of numbers before they are published, and what a person should look at."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pandas as pd
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.tables import ACTIVITIES, NOT_CONFIGURED, NOT_OVER, Activity, PeriodKind
 
-# How many weeks are compared, each with as many before it, and how far from their median it may be: in users, and in
-# multiples of how far these weeks lie from it themselves.
+# Each of so many weeks is compared with the median of as many weeks before it. It is too far if it differs by more than
+# FAR_USERS, and by more than FAR_TIMES the median distance of these weeks from their median.
 NEIGHBOURS = 8
 FAR_USERS = 5
 FAR_TIMES = 4.0
 UNLINKED_LIMIT = 0.2
-# What was to be seen in older periods was seen when they were new, and need not be seen for ever.
+# Older periods were checked when they were new, and are not reported again.
 LATEST = dt.timedelta(weeks=NEIGHBOURS)
 
 PERSONAL = re.compile(
@@ -38,7 +38,7 @@ Changed = Collection[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of one check; a failed one that is ``blocking`` stops the publication."""
+    """The outcome of one check. If it failed and is ``blocking``, it stops the publication."""
 
     name: str
     passed: bool
@@ -48,9 +48,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Check:
-    """``failing`` gives what is wrong, one line each; ``blocking`` ones stop the publication.
+    """``failing`` gives one line for each thing that is wrong. If the check is ``blocking``, it stops the publication.
 
-    Rows that are not complete stop nothing, since their numbers may be counted of unlike days.
+    Rows that are not complete stop nothing, because their numbers may be counted from different days.
     """
 
     name: str
@@ -101,7 +101,7 @@ def _weeks_far_from_their_neighbours(rows: Rows, changed: Changed) -> Iterable[s
 
 
 def _series(weeks: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The ``users`` of every number, the denominator's included, in the weeks that may be compared, oldest first."""
+    """Each number of each deployment, also active users, as ``users`` of the weeks that may be compared, in order."""
     active = weeks.assign(core_action=ACTIVE_USERS.key, users=weeks["active_users"])
     everything = pd.concat([weeks, active.drop_duplicates(["deployment", "period"])])
     sources = {metric.key: metric.activities for metric in (ACTIVE_USERS, *CORE_ACTIONS)}
@@ -112,7 +112,7 @@ def _series(weeks: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 def _lacks(missing: str, sources: Collection[Activity]) -> bool:
-    """Whether days of one of the sources lack, or are to come. A source that there never was lacks in all weeks."""
+    """Whether days of these are missing or still to come. A source that is not configured does not count."""
     reasons = [reason for reason in missing.split("; ") if not reason.endswith(NOT_CONFIGURED)]
     return any(reason == NOT_OVER or reason.partition(":")[0] in sources for reason in reasons)
 
@@ -155,8 +155,8 @@ CHECKS = (
     ),
     Check(
         "most_users_are_linked",
-        f"At most {UNLINKED_LIMIT:.0%} of the active users of any of the last periods are known by the hash of an "
-        "email alone.",
+        f"In each of the last periods at most {UNLINKED_LIMIT:.0%} of the active users are known only by the hash of "
+        "an email.",
         blocking=False,
         failing=_unlinked_above_limit,
     ),

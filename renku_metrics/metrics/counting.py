@@ -14,7 +14,7 @@ from renku_metrics.tables import USER_LINKS
 
 UNLINKED = "email:"
 
-# A table with the columns user_id and group, or the group of a deployment's user (None: in no group).
+# A frame with the columns user_id and group, or a function of deployment and user id (None: in no group).
 Groups = pd.DataFrame | Callable[[str, str], str | None]
 
 
@@ -30,7 +30,7 @@ def count(
 def count_active_users(
     user_days: pd.DataFrame, deployment: str, periods: Sequence[Period], computed_at: dt.datetime
 ) -> pd.DataFrame:
-    """One row per period, in the columns of ``ACTIVE_USERS.table(kind)``; a period with nobody has a zero."""
+    """One row per period, in the columns of ``ACTIVE_USERS.table(kind)``; zero for a period with nobody."""
     users = _users(user_days, deployment, ACTIVE_USERS.event_types, periods)
     unlinked = users[users["user_id"].str.startswith(UNLINKED)]
     links = _users(user_days, deployment, ACTIVE_USERS.event_types, periods, ["user_link"])
@@ -43,7 +43,7 @@ def count_active_users(
 def count_core_action(
     action: CoreAction, user_days: pd.DataFrame, deployment: str, periods: Sequence[Period], computed_at: dt.datetime
 ) -> pd.DataFrame:
-    """One row per period, in the columns of ``action.table(kind)``; a period with nobody has a zero."""
+    """One row per period, in the columns of ``action.table(kind)``; zero for a period with nobody."""
     users = _users(user_days, deployment, action.event_types, periods)
     counts = {"users": _by_period(users, periods)}
     kind = periods[0].kind
@@ -58,15 +58,15 @@ def by_group(
 ) -> pd.DataFrame:
     """The published numbers for groups of users, such as the people of an institution; for analysts.
 
-    ``user_days`` holds any deployments. ``groups`` is a frame with the columns ``user_id`` and ``group`` (and
-    ``deployment``, where user ids of several could meet), or a function of deployment and user id. A user in two
-    groups counts in both, one in none is left out; so groups do not add up.
+    ``user_days`` may hold several deployments. ``groups`` is a frame with the columns ``user_id`` and ``group`` (and
+    ``deployment``, if several deployments could have the same user id), or a function of deployment and user id. A user
+    in two groups counts in both, and a user in none is left out, so groups do not add up.
 
-    One row per deployment, period, group with anybody active in it, and core action: ``deployment``, ``period``,
-    ``group``, ``core_action``, ``users``, ``active_users``, ``share``. Whether a period is complete is said by
-    the published row of the same deployment, period and core action. Not published: small groups name people.
+    One row per deployment, period, group in which somebody was active, and core action: ``deployment``, ``period``,
+    ``group``, ``core_action``, ``users``, ``active_users``, ``share``. The published row of the same deployment, period
+    and core action says whether the period is complete. These numbers are not published: small groups name people.
 
-    Raises ValueError when the frame ``groups`` lacks a column or has another one.
+    Raises ValueError if the frame ``groups`` lacks a column or has another one.
     """
     membership = _membership(user_days, groups)
     on = [column for column in ("deployment", "user_id") if column in membership]

@@ -1,4 +1,4 @@
-"""The checks of numbers that are about to be published which look into the store."""
+"""The checks before a publication that need the store."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from renku_metrics.tables import EVENTS, PeriodKind
 
 NOTHING_PERSONAL = "nothing_personal"
 EVENT_KEYS_ARE_UNIQUE = "event_keys_are_unique"
-# The checks of this module, as the web page describes them.
+# The texts of these two checks in the web page.
 DESCRIPTIONS = {
     NOTHING_PERSONAL: "Nothing that is about to be published looks like an email or IP address.",
-    EVENT_KEYS_ARE_UNIQUE: "No event of a deployment is there twice, in all of its history.",
+    EVENT_KEYS_ARE_UNIQUE: "No event of a deployment is there twice in all its history.",
 }
 
 
 def check_numbers(store: Store, numbers: Mapping[PeriodKind, Numbers]) -> list[Outcome]:
-    """What every check finds of what is about to be published, and of the events behind it."""
+    """The finding of every check about what will be published, and about the events behind it."""
     rows = {kind: known.rows for kind, known in numbers.items()}
     changed = changed_periods(numbers["week"].before, numbers["week"].rows)
     to_publish = [*rows.values(), *(known.coverage for known in numbers.values())]
@@ -35,9 +35,9 @@ def check_numbers(store: Store, numbers: Mapping[PeriodKind, Numbers]) -> list[O
 
 
 def nothing_personal(to_publish: Iterable[pd.DataFrame]) -> Outcome:
-    """Looks for clear email and IP addresses in what is about to be published. Tells how many, never a value.
+    """Looks for clear email and IP addresses in what will be published. Tells how many there are, never a value.
 
-    Texts of other tables are checked where they are stored, by the shape of their column.
+    Texts of other tables are checked when they are stored, by the shape of their column.
     """
     found = sum(map(personal_values, to_publish))
     return Outcome(NOTHING_PERSONAL, not found, blocking=True, facts={"values": found})
@@ -62,7 +62,7 @@ def changed_deployments(numbers: Mapping[PeriodKind, Numbers]) -> list[str]:
 
 
 def _events_twice(store: Store, deployment: str) -> list[str]:
-    """The days on which an event is that is on another day, or on the same one, as well."""
+    """The days of events that are there more than once, on the same day or on different ones."""
     places: list[Partition] = store.partitions(EVENTS, deployment)
     keys = store.read_columns(EVENTS, places, ["event_day", "event_key"])
     counts = keys.column("event_key").value_counts()

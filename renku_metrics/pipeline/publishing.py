@@ -1,4 +1,4 @@
-"""Publishes what was counted: the rows, what they know, which of them changed since last time, and why."""
+"""Publishes what was counted: the rows, their coverage, which of them changed since last time, and why."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NEVER = dt.datetime.fromtimestamp(0, dt.UTC)
 
 @dataclass(frozen=True)
 class Numbers:
-    """The ``rows`` to publish by week or month, their ``coverage`` as in COVERAGE, and what each deployment knows.
+    """The ``rows`` to publish by week or month, their ``coverage`` as in COVERAGE, and one Standing per deployment.
 
     ``before``: the rows as they were last published.
     """
@@ -52,7 +52,7 @@ class Numbers:
 def read_numbers(
     store: Store, deployments: Mapping[str, Deployment], core_actions: Sequence[CoreAction], at: dt.datetime
 ) -> dict[PeriodKind, Numbers]:
-    """What is to be published by week and by month, from everything that was counted."""
+    """What will be published by week and by month, from everything that was counted."""
     metrics: list[Metric] = [ACTIVE_USERS, *core_actions]
     standings = [
         standing
@@ -66,7 +66,7 @@ def read_numbers(
 
 
 def lost_of(numbers: Mapping[PeriodKind, Numbers]) -> list[str]:
-    """One line for each file of the store that is not what was stored."""
+    """One line for each file that is gone from the store or is not what was stored."""
     found: dict[str, None] = {}
     for known in numbers.values():
         for standing in known.standings:
@@ -80,7 +80,7 @@ def write_published(
 ) -> int:
     """Writes everything below ``published/``; returns how many revisions there are in all.
 
-    To be called by the holder of the name PUBLISHING: of two at once, the one that counted earlier could write later.
+    Only for the holder of the name PUBLISHING. If two published at once, older numbers could replace newer ones.
     """
     finished = StoreLedger(store).published_at() or NEVER
     before = pd.concat([known.before for known in numbers.values()])
@@ -111,7 +111,7 @@ def _numbers(
     store: Store, kind: PeriodKind, standings: Sequence[Standing], core_actions: Sequence[CoreAction], at: dt.datetime
 ) -> Numbers:
     def everything(table: Table) -> pd.DataFrame:
-        # Without periods that were counted before the start was moved beyond them.
+        # If the deployment's start was moved to a later day, periods counted before that are left out.
         parts = [known.rows[table.name] for known in standings]
         since = [
             rows[rows[kind] >= known.deployment.start.isoformat()] for rows, known in zip(parts, standings, strict=True)
@@ -140,7 +140,7 @@ def _causes(standing: Standing) -> dict[dt.date, set[str]]:
         all_days = set(days_of_month(month))
         before = standing.published.get(month)
         if before is None:
-            # A month that was in no number yet is late as a whole.
+            # A month that was in no number yet is late with all its days.
             add(all_days, month, LATE_FACTS)
             continue
         if before.get(RULES) != entry.of.get(RULES):
