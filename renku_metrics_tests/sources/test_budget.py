@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
-from renku_metrics.deployments import Deployment, GitLab, Keycloak
+from renku_metrics.deployments import Deployment, Section
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.budget import Share, gitlab_share, keycloak_share, takes_turns
 from renku_metrics.sources.gitlab import client as gitlab_client
 from renku_metrics.sources.gitlab.client import GitLabClient
 from renku_metrics.sources.gitlab.projects import pull_projects
+from renku_metrics.sources.gitlab.section import GitLab
 from renku_metrics.sources.http import Patience
 from renku_metrics.sources.keycloak import admin as keycloak_admin
 from renku_metrics.sources.keycloak.realm import KeycloakSource
+from renku_metrics.sources.keycloak.section import Keycloak
 from renku_metrics_tests.sources.gitlab.keeping import KEY, NOW, make_project
 from renkulab.faults import Fault
 from renkulab.server import RenkuLab
@@ -47,13 +49,10 @@ def deployment(*, lab: RenkuLab | None = None, keycloak: bool = True, **gitlab: 
         "client_id": "renku-metrics",
         "client_secret": "${LAB_KEYCLOAK_SECRET}",
     }
-    return Deployment(
-        name="lab",
-        title="Lab",
-        start=dt.date(2026, 1, 1),
-        gitlab=GitLab.model_validate(gitlab_section),
-        keycloak=Keycloak.model_validate(keycloak_section) if keycloak else None,
-    )
+    sources: dict[str, Section] = {"gitlab": GitLab.model_validate(gitlab_section)}
+    if keycloak:
+        sources["keycloak"] = Keycloak.model_validate(keycloak_section)
+    return Deployment(name="lab", title="Lab", start=dt.date(2026, 1, 1), sources=sources)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +79,7 @@ def test_both_together_have_what_the_deployment_has(
 def test_one_alone_has_all_of_it() -> None:
     alone = deployment(keycloak=False, concurrency=4, requests_per_minute=100)
     assert (gitlab_share(alone), takes_turns(alone)) == (Share(4, 100), False)
-    without_gitlab = deployment().model_copy(update={"gitlab": None})
+    without_gitlab = deployment().model_copy(update={"sources": {"keycloak": deployment().sources["keycloak"]}})
     assert (keycloak_share(without_gitlab), takes_turns(without_gitlab)) == (Share(1, None), False)
 
 

@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from renku_metrics.deployments import Deployment, GitLab
+from renku_metrics.deployments import Deployment
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.gitlab.client import GitLabClient
-from renku_metrics.sources.gitlab.history import History, HistoryBatch, Summary
+from renku_metrics.sources.gitlab.history import History, Summary
+from renku_metrics.sources.gitlab.section import GitLab
 from renku_metrics.sources.gitlab.state import GitLabState
 from renku_metrics.sources.http import Patience
+from renku_metrics.sources.source import Batch
+from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_GITLAB_PROJECTS, RAW_GITLAB_PUSHES
 from renkulab.faults import Fault
 from renkulab.git import Commit, Identity, Repository
 from renkulab.gitlab import Project, User
@@ -58,7 +61,7 @@ class Harvest:
     @property
     def deployment(self) -> Deployment:
         section = {"url": self.lab.gitlab_url, "token": "${LAB_GITLAB_TOKEN}", "concurrency": self.concurrency}
-        return Deployment(name="lab", title="Lab", start=self.start, gitlab=GitLab.model_validate(section))
+        return Deployment(name="lab", title="Lab", start=self.start, sources={"gitlab": GitLab.model_validate(section)})
 
     @property
     def book(self) -> AddressBook:
@@ -81,18 +84,20 @@ class Harvest:
             self._store(batch)
         return history.summary
 
-    def _store(self, batch: HistoryBatch) -> None:
+    def _store(self, batch: Batch) -> None:
         self.batches += 1
-        for row in batch.commits.to_dict("records"):
+        for row in batch.rows[RAW_GITLAB_COMMITS.name].to_dict("records"):
             held = (row["project_id"], row["sha"])
             self.came.append(held)
             known = self.commits.get(held, {})
             self.commits[held] = {str(name): row[name] for name in row} | {k: v for k, v in known.items() if _given(v)}
             # Another day would be another file: the commit would stand twice in the store.
             assert known.get("event_day") in (None, row["event_day"])
-        self.pushes.update({row["push_id"]: row for row in batch.pushes.to_dict("records")})
-        self.projects.update({row["project_id"]: row for row in batch.projects.to_dict("records")})
-        self.state = batch.state.to_json()
+        self.pushes.update({row["push_id"]: row for row in batch.rows[RAW_GITLAB_PUSHES.name].to_dict("records")})
+        self.projects.update(
+            {row["project_id"]: row for row in batch.rows[RAW_GITLAB_PROJECTS.name].to_dict("records")}
+        )
+        self.state = batch.state
 
     def of(self, project: Project) -> set[str]:
         """The commits that are stored of the project."""

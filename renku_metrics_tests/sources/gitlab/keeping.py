@@ -6,13 +6,16 @@ import datetime as dt
 
 import pandas as pd
 
-from renku_metrics.deployments import Deployment, GitLab
+from renku_metrics.deployments import Deployment
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.gitlab.client import GitLabClient
-from renku_metrics.sources.gitlab.history import History, HistoryBatch, Summary
+from renku_metrics.sources.gitlab.history import History, Summary
+from renku_metrics.sources.gitlab.section import GitLab
 from renku_metrics.sources.gitlab.state import GitLabState
 from renku_metrics.sources.gitlab.users import pull_users
 from renku_metrics.sources.http import Patience
+from renku_metrics.sources.source import Batch
+from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_GITLAB_PROJECTS, RAW_GITLAB_PUSHES, RAW_GITLAB_USERS
 from renkulab.git import Commit, Identity, Repository
 from renkulab.gitlab import Project, User
@@ -32,7 +35,7 @@ BOB = Identity("Bob", "bob@university.example")
 def deployment_of(lab: RenkuLab, start: dt.date = START, concurrency: int = 4) -> Deployment:
     """The deployment file's content; the token is in the environment variable LAB_GITLAB_TOKEN."""
     section = {"url": lab.gitlab_url, "token": f"${{{VARIABLE}}}", "concurrency": concurrency}
-    return Deployment(name="lab", title="Lab", start=start, gitlab=GitLab.model_validate(section))
+    return Deployment(name="lab", title="Lab", start=start, sources={"gitlab": GitLab.model_validate(section)})
 
 
 def client_of(lab: RenkuLab) -> GitLabClient:
@@ -43,7 +46,9 @@ def users_of(lab: RenkuLab, stored: pd.DataFrame | None = None) -> pd.DataFrame:
     """What one whole pull of users brings, if so much is stored already."""
     known = RAW_GITLAB_USERS.frame() if stored is None else stored
     batches = pull_users(client_of(lab), deployment_of(lab), BOOK, known, lab.clock.now())
-    return RAW_GITLAB_USERS.conform(pd.concat([batch.rows for batch in batches], ignore_index=True))
+    return RAW_GITLAB_USERS.conform(
+        pd.concat([batch.rows[RAW_GITLAB_USERS.name] for batch in batches], ignore_index=True)
+    )
 
 
 class Keeping:
@@ -75,13 +80,13 @@ class Keeping:
         history = self.history(with_pushes=with_pushes)
         for batch in history.batches():
             self.keep_rows(batch)
-            self.state = batch.state.to_json()
+            self.state = batch.state
         return history.summary
 
-    def keep_rows(self, batch: HistoryBatch) -> None:
-        self.commits = RAW_GITLAB_COMMITS.merge(self.commits, batch.commits)
-        self.pushes = RAW_GITLAB_PUSHES.merge(self.pushes, batch.pushes)
-        self.projects = RAW_GITLAB_PROJECTS.merge(self.projects, batch.projects)
+    def keep_rows(self, batch: Batch) -> None:
+        self.commits = merge(RAW_GITLAB_COMMITS, self.commits, batch.rows[RAW_GITLAB_COMMITS.name])
+        self.pushes = merge(RAW_GITLAB_PUSHES, self.pushes, batch.rows[RAW_GITLAB_PUSHES.name])
+        self.projects = merge(RAW_GITLAB_PROJECTS, self.projects, batch.rows[RAW_GITLAB_PROJECTS.name])
 
     def shas(self, project: Project) -> list[str]:
         """The project's stored commits, sorted; one that stands twice is there twice."""

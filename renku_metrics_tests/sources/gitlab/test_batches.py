@@ -12,6 +12,7 @@ import pytest
 from renku_metrics.errors import SourceError
 from renku_metrics.sources.gitlab import history as gitlab_history
 from renku_metrics.sources.gitlab.state import GitLabState
+from renku_metrics.tables import RAW_GITLAB_COMMITS
 from renku_metrics_tests.sources.gitlab.keeping import (
     DAY,
     HOUR,
@@ -112,7 +113,7 @@ def test_a_pull_stopped_after_any_batch_goes_on_where_it_was(
                 # Killed before what the batch says to remember is stored, later and later.
                 stored += 2
                 break
-            keeping.state = batch.state.to_json()
+            keeping.state = batch.state
         else:
             break
     assert history.summary.complete
@@ -125,7 +126,7 @@ def test_batches_hold_no_more_than_they_should(
     monkeypatch.setattr(gitlab_history, "COMMITS_A_BATCH", 10)
     for number in range(30):
         make_project(lab, 4, path=f"p{number}")
-    sizes = [len(batch.commits) for batch in keeping.history().batches()]
+    sizes = [len(batch.rows[RAW_GITLAB_COMMITS.name]) for batch in keeping.history().batches()]
     assert sum(sizes) == 120
     assert set(sizes[:-1]) == {12}
 

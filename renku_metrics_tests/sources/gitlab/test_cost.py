@@ -10,6 +10,7 @@ from renku_metrics.sources.gitlab.cost import GitLabCost, cost_of_pull
 from renku_metrics.sources.gitlab.projects import pull_projects
 from renku_metrics.sources.gitlab.state import GitLabState
 from renku_metrics.sources.gitlab.users import pull_users
+from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_GITLAB_USERS
 from renku_metrics_tests.sources.gitlab.harvest import DAY, HOUR, Harvest, World
 from renkulab import gitlab_entities as entities
@@ -47,7 +48,7 @@ class Costs:
         now = harvest.lab.clock.now()
         pull_projects(client, harvest.deployment, now)
         for batch in pull_users(client, harvest.deployment, harvest.book, self.users, now):
-            self.users = RAW_GITLAB_USERS.merge(self.users, batch.rows)
+            self.users = merge(RAW_GITLAB_USERS, self.users, batch.rows[RAW_GITLAB_USERS.name])
         harvest.pull(with_pushes=True)
         return client.connection.requests_made + len(harvest.lab.requests)
 

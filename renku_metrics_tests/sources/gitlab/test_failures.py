@@ -8,6 +8,7 @@ import pytest
 
 from renku_metrics.errors import SourceError
 from renku_metrics.sources.http import Patience
+from renku_metrics.tables import RAW_GITLAB_COMMITS
 from renku_metrics_tests.sources.gitlab.harvest import DAY, HOUR, Harvest, World
 from renkulab import faults
 from renkulab.faults import Fault
@@ -159,11 +160,11 @@ def test_a_pull_killed_before_its_state_was_stored_brings_the_same_rows_again(wo
     ahead = world.commit(project, dated=world.lab.clock.now() + 9 * DAY)
     pulling = harvest.history().batches()
     # First comes what no later pull may decide otherwise, then the rows.
-    assert next(pulling).commits.empty
+    assert next(pulling).rows[RAW_GITLAB_COMMITS.name].empty
     pulling = harvest.history().batches()
-    harvest.state = next(pulling).state.to_json()
+    harvest.state = next(pulling).state
     killed = next(pulling)
-    assert len(killed.commits) == 6
+    assert len(killed.rows[RAW_GITLAB_COMMITS.name]) == 6
     first = harvest.lab.clock.now()
     world.lab.clock.advance(DAY)
     assert harvest.pull().complete

@@ -15,6 +15,8 @@ from renku_metrics.sources.gitlab.projects import pull_projects
 from renku_metrics.sources.gitlab.state import GitLabState
 from renku_metrics.sources.gitlab.users import pull_users
 from renku_metrics.sources.http import Patience
+from renku_metrics.sources.source import Fact
+from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_GITLAB_USERS
 from renku_metrics_tests.sources.gitlab.keeping import (
     BOOK,
@@ -74,10 +76,10 @@ class Everything:
         client, deployment, now = self._client(), deployment_of(self.lab), self.lab.clock.now()
         try:
             self.projects = list(pull_projects(client, deployment, now)["project_id"])
-            unread = 0
+            unread: Fact = 0
             for batch in pull_users(client, deployment, BOOK, self.users, now):
-                self.users = RAW_GITLAB_USERS.merge(self.users, batch.rows)
-                unread += batch.unread
+                self.users = merge(RAW_GITLAB_USERS, self.users, batch.rows[RAW_GITLAB_USERS.name])
+                unread = batch.facts.get("users_unread", 0)
             return self.keeping.pull(with_pushes=True).complete and not unread
         except SourceError:
             return False

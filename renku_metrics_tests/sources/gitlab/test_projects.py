@@ -12,6 +12,7 @@ import pytest
 
 from renku_metrics.sources.gitlab.projects import pull_projects
 from renku_metrics.sources.gitlab.users import is_bot, keycloak_id
+from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_GITLAB_PROJECTS, RAW_GITLAB_USERS
 from renku_metrics_tests.sources.gitlab.keeping import (
     BOOK,
@@ -207,7 +208,7 @@ def test_secondary_addresses_are_asked_for_only_where_they_can_have_changed(lab:
     new = lab.gitlab.add_user("new", "new@x.example", NOW)
     lab.gitlab.add_email(awake, "awake@home.example", NOW)
     lab.gitlab.add_email(lately, "lately@home.example", NOW)
-    users = RAW_GITLAB_USERS.merge(stored, users_of(lab, stored))
+    users = merge(RAW_GITLAB_USERS, stored, users_of(lab, stored))
     assert asked() == {awake.id, lately.id, new.id}
     assert list(row_of(users, awake)["address_hashes"]) == hashes("awake@x.example", "awake@home.example")
     assert list(row_of(users, lately)["address_hashes"]) == hashes("lately@x.example", "lately@home.example")

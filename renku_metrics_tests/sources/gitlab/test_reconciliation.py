@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from renku_metrics.sources.gitlab import project_reader as gitlab_project
+from renku_metrics.sources.gitlab.state import GitLabState
 from renku_metrics.sources.progress import Progress
+from renku_metrics.tables import RAW_GITLAB_COMMITS
 from renku_metrics_tests.sources.gitlab.harvest import DAY, Harvest, World
 from renkulab.faults import server_error
 
@@ -51,8 +53,13 @@ def test_what_was_pushed_since_the_last_pull_is_told_from_what_was_missed(world:
     harvest.pull()
     world.lab.clock.advance(DAY)
     world.commit(active)
-    overdue = {project for batch in harvest.history(anew=True).batches() for project in batch.overdue}
-    assert overdue == {at_rest.id}
+    overdue = [
+        (table, project, sha)
+        for batch in harvest.history(anew=True).batches()
+        for table, rows in batch.overdue.items()
+        for project, sha in zip(rows["project_id"], rows["sha"], strict=True)
+    ]
+    assert overdue == [(RAW_GITLAB_COMMITS.name, at_rest.id, world.head(at_rest))]
 
 
 def test_a_reconciliation_that_fails_for_a_project_forgets_nothing_of_it(world: World, harvest: Harvest) -> None:
@@ -86,8 +93,8 @@ def test_a_huge_project_comes_in_parts_and_its_heads_move_with_the_last(
     project = world.project(commits=700)
     pulling = harvest.history().batches()
     first = next(pulling)
-    assert len(first.commits) == 100
-    assert first.state.projects == {}
+    assert len(first.rows[RAW_GITLAB_COMMITS.name]) == 100
+    assert GitLabState.from_json(first.state).projects == {}
     pulling.close()
     assert harvest.pull().complete
     assert harvest.batches >= 6

@@ -13,8 +13,10 @@ from renku_metrics.errors import SourceError
 from renku_metrics.sources.gitlab import client as gitlab_client
 from renku_metrics.sources.gitlab import users as gitlab_users
 from renku_metrics.sources.gitlab.client import GitLabClient
-from renku_metrics.sources.gitlab.users import UsersBatch, pull_users
+from renku_metrics.sources.gitlab.users import pull_users
 from renku_metrics.sources.http import Patience
+from renku_metrics.sources.source import Batch
+from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_GITLAB_USERS
 from renku_metrics_tests.sources.gitlab.keeping import BOOK, DAY, NOW, VARIABLE, deployment_of
 from renkulab.faults import (
@@ -86,9 +88,11 @@ class Kept:
             self.asked = sorted({int(re.sub(r"\D", "", path.partition("/users/")[2])) for path in paths})
         return True
 
-    def _keep(self, batch: UsersBatch) -> None:
-        self.rows = RAW_GITLAB_USERS.merge(self.rows, batch.rows)
-        self.unread += batch.unread
+    def _keep(self, batch: Batch) -> None:
+        self.rows = merge(RAW_GITLAB_USERS, self.rows, batch.rows[RAW_GITLAB_USERS.name])
+        unread = batch.facts.get("users_unread", 0)
+        assert isinstance(unread, int)
+        self.unread += unread
 
     def addresses(self) -> dict[int, list[str]]:
         held = zip(self.rows["gitlab_user_id"], self.rows["address_hashes"], strict=True)
