@@ -13,7 +13,7 @@ from renku_metrics.deployments import Deployment
 from renku_metrics.errors import NotConservedError
 from renku_metrics.events.union import RULES_VERSION, EventsBuilt
 from renku_metrics.pipeline.building import store_events, store_user_days
-from renku_metrics.sources.registry import SOURCES
+from renku_metrics.sources.registry import all_sources
 from renku_metrics.store.store import batches
 from renku_metrics.tables import EVENT_TYPES, EVENTS, USER_DAYS
 
@@ -30,7 +30,7 @@ CONSERVED = dg.AssetCheckSpec(
 
 def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -> list[dg.AssetsDefinition]:
     """The assets ``events`` and ``user_days``."""
-    tables = dict.fromkeys(table for source in SOURCES for table in source.events_from)
+    tables = dict.fromkeys(table for source in all_sources() for table in source.events_from)
 
     @dg.asset(
         name=EVENTS.name,

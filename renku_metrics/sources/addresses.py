@@ -26,8 +26,9 @@ SHARED_ADDRESSES = frozenset(
 ) | {"foo@bar.com", "test@test.com", "none@none.none", "noreply@github.com"}
 # Anyone can set any author address; an id of more digits fits no column of ids.
 NOREPLY = re.compile(r"(?P<id>[0-9]{1,18})-[^@]*@users\.noreply\.(?P<host>[^@]+)")
-# GitLab's project and group access tokens: project_12_bot_1a2b@noreply.<host>
-ACCESS_TOKEN = re.compile(r"(project|group)_\d+_bot[^@]*@")
+# The user names, and so the addresses, of GitLab's access tokens: project_12_bot_1a2b, project12_bot until 14.
+# docs/sources/gitlab.md#access-tokens-are-users
+ACCESS_TOKEN = re.compile(r"(project|group)_?\d+_bot")
 
 
 @dataclass(frozen=True)

@@ -79,10 +79,10 @@ class Source:
 
     ``activity``: what it tells of. ``section``: its part of the deployment file, under its name. ``events`` makes
     events of the frames of ``events_from``; of these, the tables by month are what it tells, the others say who and
-    where. ``lock``: the name that a pull holds; sources with equal names wait for each other. ``plan``: lines that
-    say what the next pull costs, told by the state and what is stored. ``clear_state`` takes erased people, told by user ids, out of the state, and counts
-    what it took. ``often``: it forgets what happened, so it is pulled every few hours. ``within``: a pull that saw
-    everything is overdue after so long; None where the store does not know when that was.
+    where. ``lock``: the name that a pull holds; sources with equal names wait for each other. ``plan``: lines that say
+    what the next pull costs, told by the state and what is stored. ``clear_state`` takes erased people, told by user
+    ids, out of the state, and counts what it took. ``often``: it forgets, so it is pulled every few hours.
+    ``within``: a pull that saw everything is overdue after so long; None if the store cannot know when that was.
     """
 
     name: str

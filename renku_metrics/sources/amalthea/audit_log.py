@@ -1,6 +1,6 @@
 """Session status changes from the audit log that Amalthea writes to an object store.
 
-The log's form and its traps: facts/renku-sources.md, 1.1.
+The log's form and its traps: docs/sources/amalthea.md#files.
 """
 
 from __future__ import annotations

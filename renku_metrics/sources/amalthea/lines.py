@@ -1,6 +1,6 @@
 """The lines of Amalthea's audit log: one JSON object for each change of a session's status.
 
-Their form: facts/renku-sources.md, 1.1. Names, images and labels other than those of the user and the project
+Their form: docs/sources/amalthea.md#lines. Names, images and labels other than those of the user and the project
 stay behind.
 """
 

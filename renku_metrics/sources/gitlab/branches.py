@@ -12,7 +12,7 @@ from renku_metrics.sources.gitlab.projects import check_administrator
 from renku_metrics.sources.http import RefusedError
 
 # GitLab pages branches by key only where its flag branch_list_keyset_pagination is on, which it is not by default.
-KEYSET = {"pagination": "keyset"}
+BY_KEY = {"pagination": "keyset"}
 READINGS = 3
 # What an answer of another shape than GitLab's makes of reading it.
 UNREADABLE = (KeyError, TypeError, ValueError, AttributeError)
@@ -107,7 +107,7 @@ def _list_branches(client: GitLabClient, project_id: int) -> list[Json]:
     each page tells, gives that away.
     """
     for _ in range(READINGS):
-        pages = list(client.whole_pages(f"/projects/{project_id}/repository/branches", KEYSET))
+        pages = list(client.whole_pages(f"/projects/{project_id}/repository/branches", BY_KEY))
         listed = [branch for page in pages for branch in page.items]
         with readable():
             found = len({branch["name"] for branch in listed})

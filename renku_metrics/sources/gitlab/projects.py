@@ -15,7 +15,7 @@ from renku_metrics.sources.http import NoAnswerError, RefusedError
 from renku_metrics.sources.progress import Progress
 from renku_metrics.tables import RAW_GITLAB_PROJECTS
 
-KEYSET = {"pagination": "keyset", "order_by": "id", "sort": "asc"}
+BY_ID = {"pagination": "keyset", "order_by": "id", "sort": "asc"}
 ADMINISTRATOR = "set an administrator's, with scope read_api (and admin_mode where the server asks for it)"
 
 
@@ -36,7 +36,7 @@ def list_projects(client: GitLabClient, query: dict[str, str]) -> Iterator[Json]
     Raises SourceError when GitLab refuses, NoAnswerError when it does not lead on as far as it should.
     """
     try:
-        for page in client.whole_pages("/projects", {**KEYSET, **query}):
+        for page in client.whole_pages("/projects", {**BY_ID, **query}):
             yield from page.items
             # By key, GitLab links a next page from every one that holds a project.
             if page.items and page.following is None and not page.numbered:

@@ -14,7 +14,7 @@ from renku_metrics.sources.gitlab.client import GitLabClient, Json
 from renku_metrics.sources.gitlab.commits import Commit
 
 # Events are asked for by whole days of the server's own time zone, and come a moment after their push.
-OVERLAP = 2 * ONE_DAY
+PUSHES_OVERLAP = 2 * ONE_DAY
 LONGEST_PULL = dt.timedelta(hours=6)
 # Commits looked at for one push beyond its own; more lie between only for branches that parted very long ago.
 LONGEST_WALK = 2_000
@@ -31,7 +31,7 @@ def read_pushes(
     """
     query = {"action": "pushed", "sort": "asc"}
     if until is not None:
-        query["after"] = (until - OVERLAP).date().isoformat()
+        query["after"] = (until - PUSHES_OVERLAP).date().isoformat()
     rows = []
     for page in client.pages(f"/projects/{project_id}/events", query):
         for event in page:

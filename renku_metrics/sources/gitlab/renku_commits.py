@@ -1,6 +1,6 @@
 """Reads from a commit message what renku did, and nothing else of it.
 
-The rules come from renku-python itself, versions 0.3 to 2.9 (facts/renku-sources.md, 2.1 to 2.3). What is
+The rules come from renku-python itself, versions 0.3 to 2.9 (docs/sources/renku-commits.md). What is
 returned is drawn from closed sets of words, so nothing that a person wrote survives.
 """
 
@@ -162,7 +162,7 @@ PROGRAM = re.compile(r"(?:renku|python -m renku(?:\.ui)?(?:\.cli)?) +(?P<rest>\S
 # `service`, or since 1.0 the host of the deployment it happened on.
 UI_PREFIX = re.compile(r"(?P<host>[A-Za-z0-9.-]+)(?::\d+)?: +(?P<rest>\S.*)")
 GLOBAL_OPTIONS_WITH_VALUE = frozenset({"--path", "--renku-home"})
-AUTOSAVE = re.compile(r"Auto-saving for \S+ on branch \S+ from commit [0-9a-f]{7,40}\b")
+AUTOSAVE_MESSAGE = re.compile(r"Auto-saving for \S+ on branch \S+ from commit [0-9a-f]{7,40}\b")
 SAVED = re.compile(r"Saved changes to: \S")
 
 COMMITTER_NAME = re.compile(r"renku \d+\.\d+")
@@ -176,7 +176,7 @@ def read_message(message: str, *, by_renku: bool, domains: Collection[str]) -> R
     UI only under ``service`` or one of the deployment's ``domains``: people write `flights.py: dataset create helper`.
     """
     text = _first_paragraph(message)
-    if AUTOSAVE.match(text):
+    if AUTOSAVE_MESSAGE.match(text):
         return RenkuMessage(autosave=True)
     for pattern, helper in HELPERS:
         if pattern.match(text):

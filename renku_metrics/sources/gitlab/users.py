@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +11,10 @@ import pandas as pd
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
-from renku_metrics.sources.addresses import AddressBook
+from renku_metrics.sources.addresses import ACCESS_TOKEN, AddressBook
 from renku_metrics.sources.crew import Crew
 from renku_metrics.sources.gitlab.client import GitLabClient, Json
-from renku_metrics.sources.gitlab.projects import ADMINISTRATOR, KEYSET, read_time
+from renku_metrics.sources.gitlab.projects import ADMINISTRATOR, BY_ID, read_time
 from renku_metrics.sources.http import NoAnswerError, RefusedError
 from renku_metrics.sources.progress import Progress
 from renku_metrics.sources.source import Batch
@@ -23,7 +22,6 @@ from renku_metrics.tables import RAW_GITLAB_USERS, UUID
 
 # The names of Keycloak in GitLab's identities, by the Renku chart and by GitLab's own OpenID Connect.
 KEYCLOAK_PROVIDERS = ("oauth2_generic", "openid_connect")
-ACCESS_TOKEN = re.compile(r"(project|group)_\d+_bot")
 # GitLab's own accounts, which older versions do not mark as bots.
 INTERNAL_ACCOUNTS = frozenset({"ghost", "alert-bot", "support-bot", "migration-bot", "security-bot", "automation-bot"})
 USERS_A_BATCH = 500
@@ -135,7 +133,7 @@ def _list_users(client: GitLabClient) -> Iterator[list[Json]]:
     # Before 16.5 GitLab has no keyset pagination of users: 405, or a plain list if it ignores the parameter.
     try:
         try:
-            yield from client.pages("/users", KEYSET)
+            yield from client.pages("/users", BY_ID)
         except RefusedError as error:
             if error.status != 405:
                 raise

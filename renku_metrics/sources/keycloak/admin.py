@@ -48,7 +48,7 @@ class KeycloakAdmin:
     def login_pages(self, first_day: dt.date | None) -> Iterator[list[dict[str, Any]]]:
         """LOGIN events, newest first, some of them twice; with a day, none that is much older.
 
-        Of all that versions read differently (facts/keycloak-contract) nothing is sent: no epoch times, no
+        Of all that versions read differently (docs/sources/keycloak.md#versions-read-dates-differently) nothing is sent: no epoch times, no
         ``dateTo``, no ``direction``.
         """
         chosen = {"type": "LOGIN"} | ({"dateFrom": first_day.isoformat()} if first_day else {})

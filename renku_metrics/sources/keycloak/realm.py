@@ -2,7 +2,7 @@
 
 Keycloak forgets events, by the Renku chart's default after a day, and is silent about what it forgot; so each
 pull of logins tells from when on it saw them. Works with versions 15 to 26 alike: only whole days are sent, with
-days to spare, and times are compared here (facts/renku-sources.md, section 3; facts/keycloak-contract).
+days to spare, and times are compared here (docs/sources/keycloak.md#versions-read-dates-differently).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from renku_metrics.sources.source import Batch
 from renku_metrics.tables import CLIENT, RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_USERS
 
 # Events are written when their transaction ends and by servers whose clocks differ.
-OVERLAP = dt.timedelta(hours=1)
+LOGINS_OVERLAP = dt.timedelta(hours=1)
 LISTINGS_AT_MOST = 3
 LOGINS_A_BATCH = 1_000
 SWITCHED_OFF = "event saving is switched off: turn it on in the realm's settings, with LOGIN among its types"
@@ -48,7 +48,7 @@ class LoginsState:
 
     def is_witness(self, time: dt.datetime) -> bool:
         """Whether an event of this time tells that events were saved then, which this pull did not know."""
-        return self.begun is None or time > self.begun + OVERLAP
+        return self.begun is None or time > self.begun + LOGINS_OVERLAP
 
     def to_json(self) -> bytes:
         return orjson.dumps(self)
@@ -152,7 +152,7 @@ class KeycloakSource:
     def _login_pages(self, state: LoginsState, pulled_at: dt.datetime) -> Iterator[list[dict[str, Any]]]:
         """Rows, page by page, back to what the pull that left the state has seen."""
         first_day = None if state.begun is None else state.begun.date() - ONE_DAY
-        since = midnight(self._deployment.start) if state.begun is None else state.begun - OVERLAP
+        since = midnight(self._deployment.start) if state.begun is None else state.begun - LOGINS_OVERLAP
         for page in self._admin.login_pages(first_day):
             # The type is asked for, but the answer decides; what happened in the realm master is no use of Renku.
             yield [
@@ -221,7 +221,7 @@ def _seen(oldest: dt.datetime, before: LoginsState, now: LoginsState, read_at: d
     notes: tuple[str, ...] = ()
     kept = min((seconds for seconds in expirations if seconds), default=None)
     # The clock by which Keycloak forgets may be ahead of this one.
-    remembered = None if kept is None else min(now.begun, read_at - dt.timedelta(seconds=kept) + OVERLAP)
+    remembered = None if kept is None else min(now.begun, read_at - dt.timedelta(seconds=kept) + LOGINS_OVERLAP)
     if remembered is not None and start < remembered:
         start = remembered
         if before.saving:
