@@ -16,6 +16,8 @@ from renku_metrics.sources.progress import Progress
 from renku_metrics.tables import RAW_GITLAB_PROJECTS
 
 BY_ID = {"pagination": "keyset", "order_by": "id", "sort": "asc"}
+# When a project was created of which GitLab does not say when: before every commit, so that none passes for imported.
+UNDATED = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 ADMINISTRATOR = "set an administrator's, with scope read_api (and admin_mode where the server asks for it)"
 
 
@@ -69,7 +71,7 @@ def project_row(project: Json, deployment: str, pulled_at: dt.datetime) -> dict[
     return {
         "deployment": deployment,
         "project_id": project["id"],
-        "created_at": read_time(project["created_at"]),
+        "created_at": read_time(project["created_at"]) or UNDATED,
         "creator_id": project.get("creator_id"),
         "namespace_id": namespace.get("id"),
         "namespace_kind": namespace.get("kind"),
