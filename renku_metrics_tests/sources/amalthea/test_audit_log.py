@@ -21,12 +21,15 @@ from renku_metrics.errors import SourceError, StoreError
 from renku_metrics.object_storage import DirectoryStorage, ObjectInfo, ObjectStorage, open_storage
 from renku_metrics.periods import Span
 from renku_metrics.sources.amalthea import audit_log as amalthea
-from renku_metrics.sources.amalthea.audit_log import FilesRead, SessionsBatch, pull_sessions
+from renku_metrics.sources.amalthea.audit_log import FilesRead, pull_sessions
+from renku_metrics.sources.source import Batch
+from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_AMALTHEA_SESSIONS
 from renkulab.amalthea import Amalthea
 
 ADA = "5f1b2c3d-0000-4000-8000-000000000001"
 ULID = "01HZX2K3M4N5P6Q7R8S9T0V1W2"
+SESSION = "8f1a2b3c-0000-4000-8000-000000000001"
 PULLED_AT = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 DEPLOYMENT = Deployment(name="lab", title="Lab", start=dt.date(2026, 1, 1))
 
@@ -56,6 +59,12 @@ class Bucket:
             raise StoreError(f"{self.address(key)}: access denied")
         return self.objects[key]
 
+    def read_versioned(self, key: str) -> tuple[bytes, str]:
+        raise AssertionError("a source replaces nothing")
+
+    def replace(self, key: str, content: bytes, version: str | None) -> str:
+        raise AssertionError("a source replaces nothing")
+
     def write(self, key: str, content: bytes) -> None:
         raise AssertionError("a source writes nothing")
 
@@ -70,7 +79,7 @@ def line(time: str, labels: dict[str, str] | None = None, **message: Any) -> str
     filled = {
         "name": "ada-project-8f1a2b3c",
         "namespace": "renku",
-        "uid": "uid-1",
+        "uid": SESSION,
         "creation_timestamp": "2026-11-02T09:12:44+00:00",
         "image": "registry.example/ada/secret-project:8f1a2b3",
         "status": "starting",
@@ -90,13 +99,13 @@ def name(start: str) -> str:
 
 def pull(
     bucket: Any, state: FilesRead | None = None, deployment: Deployment = DEPLOYMENT
-) -> tuple[pd.DataFrame, FilesRead, list[SessionsBatch]]:
+) -> tuple[pd.DataFrame, FilesRead, list[Batch]]:
     """Everything a pull brings, merged as the store does it, and the state as it comes back from the store."""
     batches = list(pull_sessions(bucket, deployment, state or FilesRead(), PULLED_AT))
     merged = RAW_AMALTHEA_SESSIONS.frame()
     for batch in batches:
-        merged = RAW_AMALTHEA_SESSIONS.merge(merged, batch.rows)
-    return merged, FilesRead.from_json(batches[-1].state.to_json()), batches
+        merged = merge(RAW_AMALTHEA_SESSIONS, merged, batch.rows[RAW_AMALTHEA_SESSIONS.name])
+    return merged, FilesRead.from_json(batches[-1].state), batches
 
 
 def one_row(text: str) -> dict[str, Any]:
@@ -110,9 +119,10 @@ def test_a_line_becomes_a_row_with_user_and_project() -> None:
 
     assert one_row(line("2026-11-02T09:12:45+00:00", labels)) == {
         "deployment": "lab",
+        "month": "2026-11-01",
         "event_day": "2026-11-02",
         "namespace": "renku",
-        "session_uid": "uid-1",
+        "session_uid": SESSION,
         "created_at": pd.Timestamp("2026-11-02T09:12:44Z"),
         "changed_at": pd.Timestamp("2026-11-02T09:12:45Z"),
         "old_status": None,
@@ -225,8 +235,9 @@ def test_lines_that_are_no_changes_of_a_session_are_counted() -> None:
             '{"message": {}}',
             line("yesterday"),
             line("2026-11-02T10:00:00+00:00", uid=None),
+            line("2026-11-02T10:00:00+00:00", uid="ada-project"),
             line("2026-11-02T10:00:00+00:00", creation_timestamp=None),
-            line("2026-11-02T10:00:00+00:00", additional_labels=None, status="unheard of"),
+            line("2026-11-02T10:00:00+00:00", additional_labels=None, status="unheard_of"),
         )
         + b'\xff\xfe\n{"time":"2026-11-02T10:00:0'
     )
@@ -234,9 +245,16 @@ def test_lines_that_are_no_changes_of_a_session_are_counted() -> None:
 
     rows, state, [batch] = pull(bucket)
 
-    assert sorted(rows["status"]) == ["starting", "unheard of"]
-    assert (batch.lines, batch.unreadable_lines, batch.without_session, batch.without_user) == (13, 8, 2, 3)
-    assert [(file.lines, file.unreadable_lines) for file in state.files.values()] == [(13, 8)]
+    assert sorted(rows["status"]) == ["starting", "unheard_of"]
+    assert batch.facts == {
+        "files_read": 1,
+        "lines": 14,
+        "unreadable_lines": 8,
+        "without_session": 3,
+        "without_user": 3,
+        "duplicate_lines": 1,
+    }
+    assert [(file.lines, file.unreadable_lines) for file in state.files.values()] == [(14, 8)]
 
 
 def test_nothing_personal_is_kept() -> None:
@@ -246,14 +264,21 @@ def test_nothing_personal_is_kept() -> None:
     assert not any(word in kept for word in ("ada", "secret", "registry"))
 
 
+def test_texts_of_another_form_are_left_out() -> None:
+    row = one_row(line("2026-11-02T09:12:45+00:00", namespace="Ada's", status="stopped by ada", old_status="Ada"))
+
+    assert (row["namespace"], row["status"], row["old_status"]) == (None, None, None)
+    assert row["session_uid"] == SESSION
+
+
 def test_each_file_is_read_once_and_again_only_when_it_changed() -> None:
     first, second = name("20261101_000000+0000"), name("20261102_000000+0000")
     bucket = Bucket({first: log(line("2026-11-01T10:00:00Z")), second: log(line("2026-11-02T10:00:00Z"))})
 
     _, state, [batch] = pull(bucket)
-    assert batch.files_read == 2
+    assert batch.facts["files_read"] == 2
     rows, state, [batch] = pull(bucket, state)
-    assert (len(rows), batch.files_read) == (0, 0)
+    assert (len(rows), batch.facts["files_read"]) == (0, 0)
     assert bucket.reads == {first: 1, second: 1}
 
     bucket.objects[second] += log(line("2026-11-02T11:00:00Z", old_status="starting", status="running"))
@@ -278,7 +303,7 @@ def test_a_file_whose_name_holds_no_time_is_noted(start: str) -> None:
     _, state, [batch] = pull(Bucket({name(start): log(line("2026-11-02T10:00:00Z"))}))
 
     assert not state.files
-    assert batch.notes[0] == ("1 files named amalthea_audit_log_….txt were left out: their names hold no time")
+    assert batch.notes[1] == "1 files named amalthea_audit_log_….txt were left out: their names hold no time"
 
 
 def days_files(*days: int, content: bytes = b"") -> dict[str, bytes]:
@@ -312,9 +337,10 @@ def test_a_file_that_cannot_be_read_is_a_hole_until_it_is() -> None:
     assert state.spans() == [Span(utc("2026-11-01"), utc("2026-11-02")), Span(utc("2026-11-03"), utc("2026-11-04"))]
     assert sorted(set(rows["event_day"])) == ["2026-11-01", "2026-11-02", "2026-11-03", "2026-11-04"]
     assert len(rows[rows["changed_at"] == utc("2026-11-02T10:00:00")]) == 0
-    assert batch.notes == (
+    assert batch.notes == [
+        "3 files read, 0 left",
         f"1 files could not be read, such as s3://bucket/{name('20261102_000000+0000')}: access denied",
-    )
+    ]
 
     bucket.refused = set()
     rows, state, _ = pull(bucket, state)
@@ -337,15 +363,15 @@ def test_a_pull_ended_early_covers_only_what_it_read(monkeypatch: pytest.MonkeyP
 
     first = next(pull_sessions(Bucket(days_files(1, 2, 3, 4, 5)), DEPLOYMENT, FilesRead(), PULLED_AT))
 
-    assert (first.files_read, first.files_left) == (2, 3)
-    assert first.state.spans() == [Span(utc("2026-11-01"), utc("2026-11-03"))]
+    assert (first.facts["files_read"], first.notes) == (2, ["2 files read, 3 left"])
+    assert first.seen == FilesRead.from_json(first.state).spans() == [Span(utc("2026-11-01"), utc("2026-11-03"))]
 
 
 def test_no_file_at_all_is_noted(tmp_path: Path) -> None:
     rows, state, [batch] = pull(DirectoryStorage(tmp_path))
 
     assert (len(rows), state.spans()) == (0, [])
-    assert batch.notes == (f"no amalthea_audit_log_….txt was found at {tmp_path}",)
+    assert batch.notes == ["0 files read, 0 left", f"no amalthea_audit_log_….txt was found at {tmp_path}"]
 
 
 def test_no_file_readable_at_all_stops_the_pull() -> None:
@@ -371,7 +397,9 @@ def test_the_order_and_the_number_of_pulls_do_not_matter(
     files: dict[str, bytes] = {name(f"202611{day:02}_000000+0000"): b"" for day in range(1, 5)}
     for (session, hour, status), file in zip(lines, cuts, strict=False):
         time = (utc("2026-11-01") + dt.timedelta(hours=hour)).isoformat()
-        files[name(f"202611{file + 1:02}_000000+0000")] += log(line(time, uid=f"uid-{session}", status=status))
+        files[name(f"202611{file + 1:02}_000000+0000")] += log(
+            line(time, uid=f"{SESSION[:-1]}{session}", status=status)
+        )
     at_once, _, _ = pull(Bucket(files))
 
     keys = sorted(files)
@@ -379,7 +407,7 @@ def test_the_order_and_the_number_of_pulls_do_not_matter(
     for place in range(0, 4, together):
         bucket.objects |= {keys[index]: files[keys[index]] for index in order[place : place + together]}
         rows, state, _ = pull(bucket, state)
-        merged = RAW_AMALTHEA_SESSIONS.merge(merged, rows)
+        merged = merge(RAW_AMALTHEA_SESSIONS, merged, rows)
 
     pd.testing.assert_frame_equal(merged, at_once)
     assert len(merged) == len(set(merged[list(RAW_AMALTHEA_SESSIONS.key)].itertuples(index=False, name=None)))
@@ -419,7 +447,7 @@ def test_lines_that_stand_twice_are_counted_once_each() -> None:
         name("20261103_000000+0000"): log(first, later, later),
     }
     rows, _, [batch] = pull(Bucket(files))
-    assert (batch.lines, batch.duplicate_lines) == (6, 3)
+    assert (batch.facts["lines"], batch.facts["duplicate_lines"]) == (6, 3)
     assert len(rows) == 4
 
 

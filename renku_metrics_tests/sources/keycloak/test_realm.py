@@ -20,6 +20,7 @@ from renku_metrics.periods import Span
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.http import Patience
 from renku_metrics.sources.keycloak.realm import KeycloakSource, LoginsState
+from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_KEYCLOAK_LOGINS
 from renku_metrics_tests.sources.keycloak.keycloak_pulls import (
     DAY,
@@ -97,7 +98,7 @@ def test_later_pulls_find_each_login_once(lab: RenkuLab, version: Version, zone:
             lab.keycloak.log_in(ada, lab.clock.now() - dt.timedelta(minutes=minutes), ("renku",))
         pull = pull_logins(lab, state)
         state, seen = pull.state, [*seen, pull.seen]
-        merged = RAW_KEYCLOAK_LOGINS.merge(merged, pull.rows)
+        merged = merge(RAW_KEYCLOAK_LOGINS, merged, pull.rows)
 
     assert len(merged) == 30
     assert merged["occurred_at"].is_unique
@@ -290,7 +291,7 @@ def test_event_saving_switched_off_is_not_nobody_logged_in(lab: RenkuLab) -> Non
 
     off = pull_logins(lab)
     assert (len(off.rows), off.seen) == (1, None)
-    assert off.notes[0].startswith("event saving is switched off: ")
+    assert off.notes[0].startswith("event saving is switched off, or without LOGIN: ")
 
     # Switched on again some time after; of the time before the first login after that nobody knows.
     lab.keycloak.events_enabled = True
@@ -532,7 +533,7 @@ def test_within_the_time_seen_no_login_is_missing(
                     happened.add(ms(lab.clock.now()))
             lab.clock.set(begin + length * dt.timedelta(minutes=1))
             pull = pull_logins(lab, state, lab.clock.now() + ahead * MINUTE)
-            state, merged = pull.state, RAW_KEYCLOAK_LOGINS.merge(merged, pull.rows)
+            state, merged = pull.state, merge(RAW_KEYCLOAK_LOGINS, merged, pull.rows)
             seen += [pull.seen] if pull.seen else []
 
         missed = happened - set(merged["occurred_at"])
