@@ -338,11 +338,12 @@ def _split(table: Table, rows: pa.Table) -> dict[Partition, pa.Table]:
     if not table.partitioned_by:
         return {WHOLE: rows}
     names = list(table.partitioned_by)
-    firsts = [*np.flatnonzero(new_keys(rows, names)).tolist(), len(rows)]
-    places = rows.select(names).take(firsts[:-1]).to_pylist()
+    firsts = np.flatnonzero(new_keys(rows, names))
+    places = rows.select(names).take(firsts).to_pylist()
+    edges = [*firsts.tolist(), len(rows)]
     return {
-        tuple(place[name] for name in names): rows.slice(first, following - first)
-        for place, (first, following) in zip(places, pairwise(firsts), strict=True)
+        tuple(place[name] for name in names): rows.slice(first, end - first)
+        for place, (first, end) in zip(places, pairwise(edges), strict=True)
     }
 
 
