@@ -18,10 +18,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from renku_metrics.errors import ConfigurationError
 from renku_metrics.object_storage import S3_ADDRESS
+from renku_metrics.tables import DAY, NAME
 
-NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*(:\d+)?")
-DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -52,7 +51,7 @@ def _domain(value: str) -> str:
 
 def _day(value: Any) -> Any:
     # Anything else pydantic would read as seconds since 1970.
-    if not isinstance(value, dt.date) and not (isinstance(value, str) and DAY.fullmatch(value)):
+    if not isinstance(value, dt.date) and not (DAY.fits(value)):
         raise ValueError("must be a day such as 2026-01-31")
     return value
 

@@ -27,7 +27,9 @@ def test_a_file_says_everything_about_a_deployment(tmp_path: Path) -> None:
     assert (gitlab.url, gitlab.concurrency) == ("https://gitlab.example.org", 8)
     assert (keycloak.url, keycloak.realm) == ("http://127.0.0.1:8080/auth", "Other")
     assert keycloak.client_id == "renku-metrics"
-    assert lab.section(Amalthea) == Amalthea(audit_log="s3://lab-audit-log/some/prefix", endpoint_url="https://s3.example.org")
+    assert lab.section(Amalthea) == Amalthea(
+        audit_log="s3://lab-audit-log/some/prefix", endpoint_url="https://s3.example.org"
+    )
 
 
 def test_every_source_is_optional(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 """A simulated RenkuLab: GitLab and Keycloak over HTTP on loopback, and Amalthea's audit log in a directory.
 
 Begin with ``server.RenkuLab``; ``population.Population`` fills it with people and knows the true numbers,
-``histories.serve_histories`` with real commits, ``faults`` breaks answers. It is kept honest against facts/.
+``histories.serve_histories`` with real commits, ``faults`` breaks answers. The facts it follows are in docs/sources/.
 """

@@ -109,7 +109,7 @@ class GitLab:
         self.external_url = "http://gitlab.example"
         # An instance in admin mode treats an administrator's token without that scope as anybody's.
         self.admin_mode = False
-        # DESIGN and facts say 403 of a disabled repository; the source read (lib/api/helpers.rb) says 404.
+        # docs/sources/gitlab.md#a-disabled-repository
         self.disabled_repository_status: Literal[403, 404] = 403
         # GitLab's feature flag, off unless an administrator turns it on: branches by key where that is asked for.
         self.branch_list_keyset_pagination = False

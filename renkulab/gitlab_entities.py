@@ -1,4 +1,4 @@
-"""GitLab's objects as its REST API writes them (lib/api/entities; facts/gitlab-contract)."""
+"""GitLab's objects as its REST API writes them (lib/api/entities; docs/sources/gitlab.md)."""
 
 from __future__ import annotations
 

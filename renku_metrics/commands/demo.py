@@ -16,23 +16,26 @@ from renku_metrics.commands.show import show
 from renku_metrics.errors import RenkuMetricsError
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.periods import ONE_DAY, Period
-from renku_metrics.sources.registry import SOURCES
+from renku_metrics.sources.registry import all_sources
 
 WEEKS = 10
 METRICS = [metric.key for metric in (ACTIVE_USERS, *CORE_ACTIONS)]
-# What is materialized together, in this order.
-STEPS = {
-    **{
-        harvest.name.removeprefix("raw_").replace("_", " "): [table.name for table in harvest.tables]
-        for source in SOURCES
-        for harvest in source.harvests
-    },
-    "events": ["events"],
-    "user days": ["user_days"],
-    "weekly numbers": [f"{key}_weekly" for key in METRICS],
-    "monthly numbers": [f"{key}_monthly" for key in METRICS],
-    "published": ["published"],
-}
+
+
+def steps() -> dict[str, list[str]]:
+    """What is materialized together, in this order."""
+    return {
+        **{
+            harvest.name.removeprefix("raw_").replace("_", " "): [table.name for table in harvest.tables]
+            for source in all_sources()
+            for harvest in source.harvests
+        },
+        "events": ["events"],
+        "user days": ["user_days"],
+        "weekly numbers": [f"{key}_weekly" for key in METRICS],
+        "monthly numbers": [f"{key}_monthly" for key in METRICS],
+        "published": ["published"],
+    }
 
 
 def run_demo() -> None:
@@ -79,7 +82,7 @@ def _materialize_everything() -> None:
 
     assets = [asset for asset in defs.assets or [] if isinstance(asset, dg.AssetsDefinition)]
     with dg.DagsterInstance.get() as instance:
-        for what, names in STEPS.items():
+        for what, names in steps().items():
             begun = time.monotonic()
             click.echo(f"  {what:<24}", nl=False)
             selection = dg.AssetSelection.assets(*names)

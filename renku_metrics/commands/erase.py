@@ -15,7 +15,7 @@ from renku_metrics.sources.registry import read_deployment
 from renku_metrics.store.store import Store
 
 # A Keycloak id may also be that of a federated user: f:<uuid>:<name>.
-USER_ID = re.compile(r"gitlab:[0-9]{1,18}|(email:)?[0-9a-f]{64}|(?!gitlab:|email:)(?=.*[-:])[^\s@]+")
+GIVEN_USER = re.compile(r"gitlab:[0-9]{1,18}|(email:)?[0-9a-f]{64}|(?!gitlab:|email:)(?=.*[-:])[^\s@]+")
 AFTERWARDS = """
 Published numbers stay as they are. A week or month that is counted again later is counted without this person; if it
 comes out lower, published/revisions.parquet says `erasure`. From now on pulls leave this person out.
@@ -29,7 +29,7 @@ def erase(name: str, users: Sequence[str], emails: Sequence[str], *, confirmed: 
     """
     if not users and not emails:
         raise click.UsageError("say whom: --user or --email")
-    if any(not USER_ID.fullmatch(user) for user in users):
+    if any(not GIVEN_USER.fullmatch(user) for user in users):
         raise click.UsageError("--user is a Keycloak id, gitlab:<number>, or email:<hash> as in the table of events")
     [path] = chosen_files([name])
     store = Store.at(environment.store_address())

@@ -8,7 +8,7 @@ from renku_metrics import environment
 from renku_metrics.commands.choosing import chosen_files
 from renku_metrics.errors import ConfigurationError
 from renku_metrics.periods import now
-from renku_metrics.sources.registry import SOURCES, read_deployment, sources_of
+from renku_metrics.sources.registry import all_sources, read_deployment, sources_of
 from renku_metrics.store.ledger import Ledger
 from renku_metrics.store.store import Store
 
@@ -24,7 +24,7 @@ def plan(deployment_name: str) -> None:
     ledger = Ledger(store, deployment.name)
     found = sources_of(deployment)
     if not found:
-        *first, last = (source.name for source in SOURCES)
+        *first, last = (source.name for source in all_sources())
         raise ConfigurationError(f"{path}: {', '.join(first)} and {last} are missing: there is nothing to pull")
     for source in found:
         lines = source.plan(

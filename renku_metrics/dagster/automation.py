@@ -16,7 +16,7 @@ from renku_metrics.dagster import partitions
 from renku_metrics.dagster.partitions import Grid
 from renku_metrics.dagster.raw import RECONCILE
 from renku_metrics.periods import ONE_DAY
-from renku_metrics.sources.registry import SOURCES, raw_tables
+from renku_metrics.sources.registry import raw_tables, source_of
 from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_GITLAB_PUSHES
 
 When = dg.AutomationCondition
@@ -28,9 +28,9 @@ def whole_tables() -> list[str]:
     return [table.name for table in raw_tables() if not table.by_month]
 
 
-def monthly_tables() -> list[str]:
-    """The raw tables of what happened, by month."""
-    return [table.name for table in raw_tables() if table.by_month]
+def monthly_tables(*, often: bool = False) -> list[str]:
+    """The raw tables of what happened, by month; with ``often`` only those of sources that forget."""
+    return [table.name for table in raw_tables() if table.by_month and (source_of(table).often or not often)]
 
 
 def follow_changed_months() -> Condition:
@@ -118,7 +118,7 @@ PULLS = (
     PullSchedule(
         name="logins_every_four_hours",
         cron="15 */4 * * *",
-        tables=lambda: [table.name for source in SOURCES if source.often for table in source.tables if table.by_month],
+        tables=lambda: monthly_tables(often=True),
         first_day=lambda yesterday: yesterday,
         description="Logins, often enough that Keycloak's default memory of one day loses none.",
     ),

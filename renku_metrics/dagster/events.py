@@ -13,13 +13,11 @@ from renku_metrics.deployments import Deployment
 from renku_metrics.errors import NotConservedError
 from renku_metrics.events.union import RULES_VERSION, EventsBuilt
 from renku_metrics.pipeline.building import store_events, store_user_days
-from renku_metrics.sources.registry import SOURCES
-from renku_metrics.store.store import batches
+from renku_metrics.sources.registry import all_sources
+from renku_metrics.store.store import MONTHS_AT_ONCE, batches
 from renku_metrics.tables import EVENT_TYPES, EVENTS, USER_DAYS
 
 GROUP = "events"
-# Months worked on at once: enough to keep the store's connections busy, few enough for a small memory.
-MONTHS_AT_ONCE = 6
 # Nothing of a month that fails it is stored, so nothing that follows is built of it.
 CONSERVED = dg.AssetCheckSpec(
     "rows_are_conserved",
@@ -30,7 +28,7 @@ CONSERVED = dg.AssetCheckSpec(
 
 def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -> list[dg.AssetsDefinition]:
     """The assets ``events`` and ``user_days``."""
-    tables = dict.fromkeys(table for source in SOURCES for table in source.events_from)
+    tables = dict.fromkeys(table for source in all_sources() for table in source.events_from)
 
     @dg.asset(
         name=EVENTS.name,

@@ -8,7 +8,6 @@ That, unlike a storage class, knows the throw-away folder of an instance without
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,11 +17,11 @@ from dagster._core.instance import InstanceRef
 from dagster._serdes import ConfigurableClassData
 
 from renku_metrics.errors import ConfigurationError
+from renku_metrics.object_storage import S3_ADDRESS
 
 POSTGRES = ("DAGSTER_POSTGRES_HOST", "DAGSTER_POSTGRES_USER", "DAGSTER_POSTGRES_PASSWORD", "DAGSTER_POSTGRES_DB")
 POSTGRES_PORT = "DAGSTER_POSTGRES_PORT"
 COMPUTE_LOGS = "DAGSTER_COMPUTE_LOGS"
-S3_ADDRESS = re.compile(r"s3://(?P<bucket>[^/]+)/(?P<prefix>[^/].*)")
 
 Defaults = Mapping[str, ConfigurableClassData | None]
 
@@ -69,7 +68,7 @@ def _s3_compute_logs(environment: Mapping[str, str]) -> ConfigurableClassData | 
     if not address:
         return None
     parts = S3_ADDRESS.fullmatch(address)
-    if parts is None:
+    if parts is None or not parts["prefix"]:
         raise ConfigurationError(
             f"{COMPUTE_LOGS} is {address}; it must be s3://bucket/prefix, or unset for local files"
         )

@@ -17,7 +17,7 @@ from renku_metrics.deployments import Deployment
 from renku_metrics.periods import now
 from renku_metrics.pipeline.pulling import Pull, pulling
 from renku_metrics.schema import Table
-from renku_metrics.sources.registry import SOURCES, raw_tables
+from renku_metrics.sources.registry import all_sources, raw_tables
 from renku_metrics.sources.source import Harvest, Source
 from renku_metrics.store.store import Partition
 
@@ -28,7 +28,7 @@ RECONCILE = "renku_metrics/reconcile"
 
 def raw_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -> list[dg.AssetsDefinition]:
     """One asset per raw table; those that one pull brings together are one step."""
-    return [_asset(source, harvest, deployments, grid) for source in SOURCES for harvest in source.harvests]
+    return [_asset(source, harvest, deployments, grid) for source in all_sources() for harvest in source.harvests]
 
 
 def _asset(

@@ -1,4 +1,8 @@
-"""Which rows of the raw tables are no event of their own, and why. Source: facts, sections 1.1, 2.2 and 4."""
+"""Which rows of the raw tables are no event of their own, and why; and what renku did in a commit.
+
+Facts: docs/sources/gitlab.md#forks-and-imports-hold-the-same-commits, renku-commits.md#sub-commands,
+#sessions-save-themselves and #migrating-makes-a-commit-for-each-workflow, amalthea.md#lines.
+"""
 
 from __future__ import annotations
 
@@ -151,7 +155,7 @@ class CommandRule:
     options: tuple[str, ...] = ()
 
 
-RULES = (
+COMMAND_RULES = (
     CommandRule("dataset_created", ("dataset create",)),
     CommandRule("dataset_created", ("dataset add",), options=("--create",)),
     CommandRule("dataset_imported", ("dataset import",)),
@@ -168,7 +172,7 @@ def classify(commits: pd.DataFrame) -> pd.Series:
     """
     found = pd.Series(None, index=commits.index, dtype=object)
     candidates = commits[commits["renku_command"].notna() & commits["renku_helper"].isna()]
-    for rule in RULES:
+    for rule in COMMAND_RULES:
         holds = candidates["renku_command"].isin(rule.commands) & candidates["renku_surface"].isin(rule.surfaces)
         if rule.options:
             holds &= candidates["renku_options"].map(lambda names, of=rule.options: _has_any(names, of)).astype(bool)

@@ -112,10 +112,12 @@ weekly = pd.read_parquet("weekly.parquet")
 complete = weekly[weekly["complete"]]
 print(complete.pivot(index=["deployment", "period"], columns="core_action", values="users"))
 """
-GONE = """A revision is recorded whenever `users`, `active_users` or `definition` of a published row change. `complete`,
-`missing` and `unlinked` say how much is known by now; their changes are not recorded. A row that is no longer published
-(its deployment was removed, its start moved, its core action given up) is a revision that has no numbers after it; that
-it is published again is one only if it says something else. The growth of a period that was not over is none either."""
+REVISED = """\
+A revision is recorded whenever `users`, `active_users` or `definition` of a published row change. `complete`,
+`missing` and `unlinked` say how much is known today; their changes are not recorded. A row that disappears (because its
+deployment was removed, its start moved, or its core action given up) is a revision that has no numbers after it. A row
+published again counts as a revision only if its numbers changed. Growth of a period that was still running does not
+count."""
 DUCKDB = """SELECT deployment, period, core_action, users, round(100 * share, 1) AS percent
 FROM 'weekly.parquet'
 WHERE complete
@@ -155,7 +157,7 @@ alone (`address_hash`). Somebody whom several rules linked is in several of thes
 
 ## revisions
 
-{GONE}
+{REVISED}
 
 {_columns(REVISIONS)}
 

@@ -1,4 +1,7 @@
-"""What the numbers do not know, where it concerns more than one metric. Sources: the pitch; facts, sections 1 to 5."""
+"""What the numbers do not know, where it concerns more than one metric.
+
+The facts behind them are in docs/sources/.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ ACCOUNT_ANEW = Gap(
     "over",
 )
 SPAM = Gap("Spam users count like any other.", "over")
-UNLINKED = Gap(
+UNKNOWN_ADDRESS = Gap(
     "An author whose address is unknown to GitLab and Keycloak counts as a user of their own, "
     "even if the same person also counts under an account.",
     "over",
@@ -26,7 +29,7 @@ OUTSIDERS = Gap(
     "over",
     f"2 of 20 authors have commits made on GitHub, 33 in all: {HISTORIES}",
 )
-NOBODY = Gap(
+SHARED_ADDRESS = Gap(
     "A commit under a shared or default address that no push explains counts for nobody.",
     "under",
     "counted for each day: nobody, in the metadata linked of events",
@@ -102,9 +105,9 @@ LOCAL_SESSION = Gap("`renku session start` on a person's own machine leaves no t
 
 OF_EVERYBODY = (TWO_ACCOUNTS, ACCOUNT_ANEW, SPAM)
 OF_COMMITS = (
-    UNLINKED,
+    UNKNOWN_ADDRESS,
     OUTSIDERS,
-    NOBODY,
+    SHARED_ADDRESS,
     FORGOTTEN_PUSHES,
     NOT_PUSHED,
     BEFORE_PROJECT,

@@ -14,7 +14,8 @@ from renku_metrics.object_storage import interface
 from renku_metrics.object_storage.file_lock import locked
 from renku_metrics.object_storage.interface import ChangedError, HeldTooLongError, ObjectInfo
 
-PARTIAL, LOCK = ".partial", ".lock"
+# What is held alone for long, and an object while it is replaced, may have the same name.
+PARTIAL, LOCK, HELD = ".partial", ".lock", ".held"
 LET_IN = "let this user read and write there, or choose another directory"
 ROOM = "make room there"
 OTHER = "choose another directory"
@@ -68,7 +69,7 @@ class DirectoryStorage:
         try:
             with self._locked(path):
                 path.unlink(missing_ok=True)
-                _partial_of(path).unlink(missing_ok=True)
+                _beside(path, PARTIAL).unlink(missing_ok=True)
             _make_last(path.parent)
         except (FileNotFoundError, NotADirectoryError):
             # There is no folder that could hold it.
@@ -96,7 +97,7 @@ class DirectoryStorage:
         with contextlib.ExitStack() as stack:
             try:
                 _make_folder(path.parent)
-                stack.enter_context(self._locked(path))
+                stack.enter_context(self._locked(path, HELD))
             except OSError as error:
                 raise _explain(str(path), "held", error) from None
             yield self
@@ -111,7 +112,7 @@ class DirectoryStorage:
                 compare(found)
                 # The clock of files is too coarse to tell two quick writes apart, and an inode may be used again.
                 modified = max(time.time_ns(), found.st_mtime_ns + 1 if found else 0)
-                with _written(_partial_of(path), content, modified) as partial:
+                with _written(_beside(path, PARTIAL), content, modified) as partial:
                     version = _version(partial.stat())
                     partial.replace(path)
             _make_last(path.parent)
@@ -120,10 +121,10 @@ class DirectoryStorage:
         return version
 
     @contextlib.contextmanager
-    def _locked(self, path: Path) -> Iterator[None]:
+    def _locked(self, path: Path, suffix: str = LOCK) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(locked(path.with_name(f".{path.name}{LOCK}"), interface.LONGEST_WAIT_SECONDS))
+                stack.enter_context(locked(_beside(path, suffix), interface.LONGEST_WAIT_SECONDS))
             except TimeoutError:
                 raise HeldTooLongError(str(path)) from None
             yield
@@ -141,12 +142,12 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def _is_own(name: str) -> bool:
-    return name.startswith(".") and name.endswith((PARTIAL, LOCK))
+    return name.startswith(".") and name.endswith((PARTIAL, LOCK, HELD))
 
 
-def _partial_of(path: Path) -> Path:
-    # One for each object: what a killed writer has left the next one writes over.
-    return path.with_name(f".{path.name}{PARTIAL}")
+def _beside(path: Path, suffix: str) -> Path:
+    # One for each object: what a killed process has left, the next one takes over.
+    return path.with_name(f".{path.name}{suffix}")
 
 
 @contextlib.contextmanager

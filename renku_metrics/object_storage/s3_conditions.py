@@ -6,7 +6,7 @@ What servers did when they were tried (N: eight threads that read a number, add 
 server                 ``If-None-Match: *``    wrong ``If-Match``        right, no quotes  with quotes  N at once
 =====================  ======================  ========================  ================  ===========  ===========
 Ceph 16.2 (radosgw)    412, and one creates    412, also where is none   written           412 (wrong)  none lost
-Swift 2.3x (s3api)     412, but up to seven    501                       501               501          impossible
+Swift 2.38 (s3api)     412, but up to seven    501                       501               501          impossible
                        of eight create at once
 moto 5.2               412                     412; 404 where is none    written           written      3 of 320 lost
 =====================  ======================  ========================  ================  ===========  ===========
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 OK, NOT_FOUND, CONFLICT, PRECONDITION_FAILED, NOT_IMPLEMENTED = 200, 404, 409, 412, 501
 ANY = "*"
 NOBODYS = "0" * 32
-PROBE = b"This object only serves to see whether the server writes on condition.\n"
+PROBE_CONTENT = b"This object only serves to see whether the server writes on condition.\n"
 # The name of the one write that stored an object, kept as its metadata.
 WRITE = "write"
 
@@ -47,7 +47,7 @@ def honours_conditions(client: S3Client, bucket: str, key: str) -> bool:
 
 def _try(client: S3Client, bucket: str, key: str, **condition: str) -> int:
     try:
-        client.put_object(Bucket=bucket, Key=key, Body=PROBE, **condition)  # type: ignore[arg-type]
+        client.put_object(Bucket=bucket, Key=key, Body=PROBE_CONTENT, **condition)  # type: ignore[arg-type]
     except ClientError as error:
         if status_of(error) in (PRECONDITION_FAILED, NOT_IMPLEMENTED):
             return status_of(error)

@@ -9,7 +9,6 @@ import pyarrow.compute as pc
 
 from renku_metrics.metrics.checks import CHECKS, Finding, personal_values
 from renku_metrics.pipeline.publishing import Numbers
-from renku_metrics.store.ledger import Ledger
 from renku_metrics.store.store import Partition, Store
 from renku_metrics.tables import EVENTS, PeriodKind
 
@@ -29,7 +28,7 @@ def check_numbers(store: Store, numbers: Mapping[PeriodKind, Numbers]) -> list[F
     return [
         *(check.of(rows) for check in CHECKS),
         nothing_personal(to_publish),
-        event_keys_are_unique(store, changed_deployments(store, numbers)),
+        event_keys_are_unique(store, changed_deployments(numbers)),
     ]
 
 
@@ -48,16 +47,16 @@ def event_keys_are_unique(store: Store, deployments: Iterable[str]) -> Finding:
     return Finding(EVENT_KEYS_ARE_UNIQUE, not twice, blocking=True, facts={"days": twice})
 
 
-def changed_deployments(store: Store, numbers: Mapping[PeriodKind, Numbers]) -> list[str]:
+def changed_deployments(numbers: Mapping[PeriodKind, Numbers]) -> list[str]:
     """The deployments whose events are not those of the last publication; others were looked through then."""
-    changed: dict[str, None] = {}
-    for known in numbers.values():
-        for standing in known.standings:
-            name = standing.deployment.name
-            published = Ledger(store, name).published().events.get(standing.kind, {})
-            if any(published.get(month) != entry.of for month, entry in standing.events.items()):
-                changed[name] = None
-    return list(changed)
+    return sorted(
+        {
+            standing.deployment.name
+            for known in numbers.values()
+            for standing in known.standings
+            if any(standing.published.get(month) != entry.of for month, entry in standing.events.items())
+        }
+    )
 
 
 def _events_twice(store: Store, deployment: str) -> list[str]:

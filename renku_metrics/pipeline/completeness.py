@@ -15,9 +15,9 @@ from renku_metrics.metrics.definition import Metric
 from renku_metrics.periods import Period, Span
 from renku_metrics.pipeline.verifying import Lost, lost
 from renku_metrics.schema import Table, month_of
-from renku_metrics.sources.registry import SOURCES, source_of, sources_of
+from renku_metrics.sources.registry import all_sources, source_of, sources_of
 from renku_metrics.sources.source import Source
-from renku_metrics.store.ledger import RULES, WHOLE_TABLE, Built, Count, Entries, Ledger, Of, Pulled
+from renku_metrics.store.ledger import RULES, WHOLE_TABLE, Built, Count, Entries, Ledger, Of, Pulled, days_of_month
 from renku_metrics.store.store import Store
 from renku_metrics.tables import ACTIVITIES, EVENTS, USER_DAYS, Activity, PeriodKind
 
@@ -27,7 +27,8 @@ class Standing:
     """All that is known of one deployment at one time, for its weekly or its monthly numbers.
 
     ``rows``: what was counted, by table. ``counts``: what these rows were counted from; what was counted by another
-    version of the definition, or is being counted right now, is not among them.
+    version of the definition, or is being counted right now, is not among them. ``published``: what the events of each
+    month were built of when numbers were last published. ``erased``: the days that an erasure took something from.
     """
 
     deployment: Deployment
@@ -37,6 +38,8 @@ class Standing:
     built: Built
     pulled: Mapping[str, Pulled]
     lost: Sequence[Lost]
+    published: Mapping[str, Of]
+    erased: Sequence[str]
 
     @property
     def events(self) -> Entries:
@@ -59,7 +62,9 @@ def read_standing(store: Store, deployment: Deployment, kinds: Mapping[PeriodKin
     read = {table.name: store.read_versioned(table, place) for of_kind in tables.values() for table in of_kind}
     counted = ledger.counted()
     built = ledger.built()
-    pulled = {source.name: ledger.pulled(source.name) for source in SOURCES}
+    pulled = {source.name: ledger.pulled(source.name) for source in all_sources()}
+    published = ledger.published()
+    erased = ledger.erased().days
     missing = _lost(ledger, built, pulled)
     standings = []
     for kind, metrics in kinds.items():
@@ -70,7 +75,8 @@ def read_standing(store: Store, deployment: Deployment, kinds: Mapping[PeriodKin
             same = {start: of for start, of in count.of.items() if of.get(RULES) == metric.version}
             counts[name] = same if count.version == read[name][1] else {}
         rows = {table.name: read[table.name][0] for table in tables[kind]}
-        standings.append(Standing(deployment, kind, rows, counts, built, pulled, missing))
+        before = published.events.get(kind, {})
+        standings.append(Standing(deployment, kind, rows, counts, built, pulled, missing, before, erased))
     return standings
 
 
@@ -101,7 +107,7 @@ def _lost(ledger: Ledger, built: Built, pulled: Mapping[str, Pulled]) -> list[Lo
     """What is lost of raw tables, events and user days."""
     checked: list[tuple[Table, Entries, Iterable[str]]] = [
         (table, document.tables.get(table.name, {}), document.untold.get(table.name, {}))
-        for source in SOURCES
+        for source in all_sources()
         for document in [pulled[source.name]]
         for table in source.tables
     ]
@@ -147,7 +153,7 @@ def _not_in_user_days(standing: Standing) -> set[str]:
     for month, entry in standing.events.items():
         made = standing.user_days.get(month)
         if made is None or entry.of.get(RULES) != union.RULES_VERSION or made.of.get(RULES) != union.RULES_VERSION:
-            open_days |= _days_of(month)
+            open_days |= set(days_of_month(month))
         else:
             open_days |= entry.changed_since(made.of.get(EVENTS.name))
     return open_days
@@ -158,7 +164,11 @@ def _not_counted(standing: Standing) -> set[str]:
     open_days: set[str] = set()
     for month, entry in standing.user_days.items():
         for day, serial in entry.days.items():
-            start = Period.of(standing.kind, dt.date.fromisoformat(day)).start.isoformat()
+            period = Period.of(standing.kind, dt.date.fromisoformat(day))
+            # Nothing is counted of a period that begins before the deployment does.
+            if period.start < standing.deployment.start:
+                continue
+            start = period.start.isoformat()
             if any(serial > _number(of.get(start, {}).get(month)) for of in standing.counts.values()):
                 open_days.add(day)
     return open_days
@@ -166,10 +176,6 @@ def _not_counted(standing: Standing) -> set[str]:
 
 def _nameless(built: Built, source: Source) -> set[str]:
     return {day for days in built.nameless.get(source.name, {}).values() for day in days}
-
-
-def _days_of(month: str) -> set[str]:
-    return {day.isoformat() for day in Period.of("month", dt.date.fromisoformat(month)).days}
 
 
 def _number(serial: int | str | None) -> int:

@@ -18,9 +18,9 @@ from renku_metrics.events.links import Identities
 from renku_metrics.pipeline.hash_key import address_book, hash_key_of
 from renku_metrics.schema import DAY, Table
 from renku_metrics.sources.addresses import AddressBook
-from renku_metrics.sources.registry import SOURCES, source_of
+from renku_metrics.sources.registry import all_sources, source_of
 from renku_metrics.store.ledger import BEFORE, BUILDING, Built, Erasures, Ledger, Pulled
-from renku_metrics.store.store import Partition, Store, Stored, batches, partitions_of
+from renku_metrics.store.store import MONTHS_AT_ONCE, Partition, Store, Stored, batches, partitions_of
 from renku_metrics.tables import (
     EVENTS,
     RAW_GITLAB_COMMITS,
@@ -29,8 +29,6 @@ from renku_metrics.tables import (
     RAW_KEYCLOAK_USERS,
     USER_DAYS,
 )
-
-PARTITIONS_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Found:
 
 def cleared_tables() -> list[Table]:
     """Every table that names people. Users last: until everything else is done they tell which commits are whose."""
-    tables = [table for source in SOURCES for table in source.tables if table.personal]
+    tables = [table for source in all_sources() for table in source.tables if table.personal]
     users = [table for table in tables if table.name in BEFORE]
     return [*(table for table in tables if table not in users), EVENTS, USER_DAYS, *users, *BEFORE.values()]
 
@@ -72,7 +70,7 @@ class Erasing:
 
         Waits for pulls of the deployment that are under way. Killed on the way, it is to be done again.
         """
-        locks = sorted({source.lock(self._deployment) for source in SOURCES})
+        locks = sorted({source.lock(self._deployment) for source in all_sources()})
         with self._ledger.alone(*locks, BUILDING) as ledger:
             # First of all, so that no pull brings back what is removed.
             _remember(ledger, self.user_ids, days)
@@ -146,7 +144,7 @@ class Clearing:
 
 
 def _sweep(ledger: Ledger, erased: Erased, *, write: bool) -> Iterator[Found]:
-    for source in SOURCES:
+    for source in all_sources():
         content = ledger.state(source.name)
         if content is not None:
             kept, rows = source.clear_state(content, erased.__contains__)
@@ -162,7 +160,7 @@ def _sweep_table(ledger: Ledger, clearing: Clearing, table: Table, *, write: boo
     store = ledger.store
     rows = mentions = 0
     days: set[str] = set()
-    for some in batches(store.partitions(table, ledger.deployment), PARTITIONS_AT_ONCE):
+    for some in batches(store.partitions(table, ledger.deployment), MONTHS_AT_ONCE):
         stored = store.read_if_there(table, some)
         cleared = clearing.clear(table, stored)
         touched = partitions_of(table, stored[cleared.removed | cleared.stripped])

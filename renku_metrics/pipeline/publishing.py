@@ -15,12 +15,21 @@ from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.metrics.documents import definitions, published_readme
 from renku_metrics.metrics.published import cover, publish
 from renku_metrics.metrics.revisions import ERASURE, LATE_FACTS, NEW_RULES, PEOPLE_KNOWN, in_effect, revise
-from renku_metrics.periods import Period
 from renku_metrics.pipeline.completeness import Standing, counted_coverage, events_in_all_numbers, read_standing
 from renku_metrics.pipeline.verifying import Lost
 from renku_metrics.schema import Table, month_of
 from renku_metrics.sources.registry import raw_tables, source_of
-from renku_metrics.store.ledger import BEFORE, RULES, WHOLE_TABLE, Entry, Ledger, Of, Published, StoreLedger
+from renku_metrics.store.ledger import (
+    BEFORE,
+    RULES,
+    WHOLE_TABLE,
+    Entry,
+    Ledger,
+    Of,
+    Published,
+    StoreLedger,
+    days_of_month,
+)
 from renku_metrics.store.store import WHOLE, Store
 from renku_metrics.tables import COVERAGE, KINDS, REVISIONS, PeriodKind, published_table
 
@@ -71,15 +80,9 @@ def write_published(
     before = {kind: store.read_if_there(published_table(kind), [WHOLE]) for kind in numbers}
     finished = StoreLedger(store).published_at() or NEVER
     recorded = in_effect(store.read_if_there(REVISIONS, [WHOLE]), pd.concat(before.values()), finished)
-    published = {known.deployment.name: Ledger(store, known.deployment.name).published() for known in _all(numbers)}
     revised = []
     for kind, known in numbers.items():
-        causes = {
-            standing.deployment.name: _causes(
-                standing, published[standing.deployment.name], Ledger(store, standing.deployment.name).erased().days
-            )
-            for standing in known.standings
-        }
+        causes = {standing.deployment.name: _causes(standing) for standing in known.standings}
         revised.append(revise(before[kind], known.rows, recorded, causes, at))
     # Revisions first: a number that was replaced must never lack its record.
     store.write(REVISIONS, pd.concat([recorded, *revised], ignore_index=True), [WHOLE])
@@ -93,7 +96,7 @@ def write_published(
     document = orjson.dumps(definitions(core_actions), option=orjson.OPT_INDENT_2)
     store.put("published/definitions.json", document)
     store.put("published/README.md", published_readme(core_actions).encode())
-    for name in published:
+    for name in {known.deployment.name for known in _all(numbers)}:
         _note_published(Ledger(store, name), [known for known in _all(numbers) if known.deployment.name == name])
     StoreLedger(store).record_published(at)
     return len(recorded) + sum(map(len, revised))
@@ -116,9 +119,8 @@ def _numbers(
     return Numbers(publish(kind, active_users, counts, coverage, at), cover(kind, active_users, coverage), standings)
 
 
-def _causes(standing: Standing, published: Published, erased: Sequence[str]) -> dict[dt.date, set[str]]:
+def _causes(standing: Standing) -> dict[dt.date, set[str]]:
     """Why each day is counted differently since the last publication, and all days of erasures."""
-    known = published.events.get(standing.kind, {})
     causes: dict[dt.date, set[str]] = {}
 
     def add(days: set[str], month: str, cause: str) -> None:
@@ -128,8 +130,8 @@ def _causes(standing: Standing, published: Published, erased: Sequence[str]) -> 
 
     raw = {table.name: _entries(standing, table) for table in raw_tables()}
     for month, entry in standing.events.items():
-        all_days = {day.isoformat() for day in Period.of("month", dt.date.fromisoformat(month)).days}
-        before = known.get(month)
+        all_days = set(days_of_month(month))
+        before = standing.published.get(month)
         if before is None:
             # A month that was in no number yet is late as a whole.
             add(all_days, month, LATE_FACTS)
@@ -141,7 +143,7 @@ def _causes(standing: Standing, published: Published, erased: Sequence[str]) -> 
                 source = raw[table].get(month) or raw[table].get(WHOLE_TABLE) or Entry("", "", 0)
                 changed = source.changed_since(before.get(table, 0))
                 add(changed, month, PEOPLE_KNOWN if table in BEFORE else LATE_FACTS)
-    for day in erased:
+    for day in standing.erased:
         causes.setdefault(dt.date.fromisoformat(day), set()).add(ERASURE)
     return causes
 

@@ -20,7 +20,7 @@ from renku_metrics.pipeline.verifying import forget_lost, settle_killed
 from renku_metrics.schema import DAY, Table, month_of
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.http import Say
-from renku_metrics.sources.registry import SOURCES
+from renku_metrics.sources.registry import all_sources
 from renku_metrics.sources.source import Batch, Fact, Harvest, Request, Source
 from renku_metrics.store.ledger import BEFORE, WHOLE_TABLE, Ledger, Pulled, place_of
 from renku_metrics.store.store import Partition, Store, Stored, partitions_of
@@ -127,7 +127,7 @@ class Pull:
         """
         if not table.by_month:
             return {partition: standing.version for partition, standing in stored.items()}
-        documents = [self.ledger.pulled(source.name) for source in SOURCES]
+        documents = [self.ledger.pulled(source.name) for source in all_sources()]
         today = self.now.date().isoformat()
         # Whose commits they are is part of what events are made from.
         names = [table.name, *(BEFORE if table is RAW_GITLAB_COMMITS else ())]
@@ -176,7 +176,10 @@ class Pull:
 
         if touched:
             self.ledger.change_pulled(self._source.name, about_to_change)
-        written = {table: self._store.merge(table, rows[table]) for table in touched}
+        try:
+            written = {table: self._store.merge(table, rows[table]) for table in touched}
+        except ValueError as error:
+            raise SourceError(f"{self._where}: {error}; report this as a fault of renku-metrics") from None
 
         def changed(pulled: Pulled) -> None:
             for table, stored in written.items():
@@ -201,9 +204,10 @@ class Pull:
 
     def _admitted(self, table: Table, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows that may be stored: with ids as they are kept, and without people who were erased."""
-        if "keycloak_id" in rows and len(rows):
-            kept = {told: self._book.keycloak_id(told) for told in rows["keycloak_id"].dropna().unique()}
-            rows = rows.assign(keycloak_id=rows["keycloak_id"].map(kept).astype(object))
+        for column in table.personal:
+            if column.person == "keycloak" and len(rows):
+                kept = {told: self._book.keycloak_id(told) for told in rows[column.name].dropna().unique()}
+                rows = rows.assign(**{column.name: rows[column.name].map(kept).astype(object)})
         erased = erased_people(self.ledger)
         if erased is None or rows.empty:
             return rows

@@ -1,8 +1,8 @@
-"""How the sources of a deployment share what its servers may be asked at once and in a minute.
+"""How the sources of a deployment share its limits: requests in flight, and requests a minute.
 
-``gitlab.concurrency`` and ``gitlab.requests_per_minute`` are the deployment's, whose GitLab and Keycloak are one
-installation. At most one pull of a source runs at a time, on whatever machine, so fixed shares keep the total within
-the limit without any counting between machines.
+``gitlab.concurrency`` and ``gitlab.requests_per_minute`` limit GitLab and Keycloak together, because both belong to
+one installation. At most one pull per source runs at a time, on any machine, so fixed shares keep the total within the
+limits without any counting between machines.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Share:
 
 
 def gitlab_share(deployment: Deployment) -> Share:
-    """What Keycloak leaves; everything without Keycloak, or where the two take turns."""
+    """The limits less Keycloak's share; the whole limits if there is no Keycloak or if the two take turns."""
     gitlab = deployment.configured(GitLab)
     whole = Share(gitlab.concurrency, gitlab.requests_per_minute)
     if deployment.section(Keycloak) is None or takes_turns(deployment):
@@ -34,7 +34,7 @@ def gitlab_share(deployment: Deployment) -> Share:
 
 
 def keycloak_share(deployment: Deployment) -> Share:
-    """One request in flight, which is all that Keycloak is ever asked at once, with its part of the rate."""
+    """One request in flight, because Keycloak is asked one thing at a time, and its part of the rate."""
     gitlab = deployment.section(GitLab)
     if gitlab is None:
         return Share(1, None)
@@ -44,7 +44,7 @@ def keycloak_share(deployment: Deployment) -> Share:
 
 
 def takes_turns(deployment: Deployment) -> bool:
-    """Whether GitLab and Keycloak cannot share what there is, so that one waits for the other."""
+    """Whether a limit is too small for GitLab and Keycloak to share, so that one waits for the other."""
     gitlab = deployment.section(GitLab)
     if gitlab is None or deployment.section(Keycloak) is None:
         return False
@@ -52,10 +52,10 @@ def takes_turns(deployment: Deployment) -> bool:
 
 
 def lock_of_gitlab(_deployment: Deployment) -> str:
-    """The name that a pull of GitLab holds alone."""
+    """The name of the lock that a pull of GitLab holds."""
     return "gitlab"
 
 
 def lock_of_keycloak(deployment: Deployment) -> str:
-    """The name that a pull of Keycloak holds alone: GitLab's where the two take turns."""
+    """The name of the lock that a pull of Keycloak holds: GitLab's lock if the two take turns."""
     return lock_of_gitlab(deployment) if takes_turns(deployment) else "keycloak"

@@ -1,4 +1,4 @@
-"""What a pull would cost in requests, as far as that can be known before it is made."""
+"""What a pull would cost in requests, as far as this is known before it runs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from renku_metrics.sources.progress import duration
 
 @dataclass(frozen=True)
 class Cost:
-    """``requests`` by what they are for; those of ``exact`` are known, the others the least there can be.
+    """``requests`` by purpose. Those in ``exact`` are known; of the others, the pull needs at least so many.
 
-    ``seconds``: how long they take within the source's share, if each takes as long as those ``asked`` here.
+    ``seconds``: how long they take within the source's share, if each takes as long as the ``asked`` requests did that
+    the plan itself made.
     """
 
     requests: dict[str, int]
@@ -26,8 +27,8 @@ class Cost:
         return sum(self.requests.values())
 
     def lines(self, connection: Connection, purpose: str = "") -> Iterator[str]:
-        """What a person reads of it; ``purpose`` follows the total."""
-        yield f"{connection.where}: the next pull, as far as can be known before"
+        """The lines that a person reads; ``purpose`` follows the total."""
+        yield f"{connection.where}: the next pull, as far as it is known before it runs"
         for kind, number in sorted(self.requests.items()):
             if number:
                 yield f"  {kind:<20} {number:>9,}{'' if kind in self.exact else ' or more'}"
@@ -39,7 +40,7 @@ class Cost:
 
 
 def seconds_of(requests: Mapping[str, int], connection: Connection, seconds_asking: float) -> float:
-    """How long the requests take, told by how long those took that were made over the connection until now."""
+    """How long the requests take, if each takes as long as the connection's requests took so far."""
     total = sum(requests.values())
     seconds = total * seconds_asking / connection.requests_made / connection.concurrency
     if connection.requests_per_minute:

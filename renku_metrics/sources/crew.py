@@ -1,4 +1,4 @@
-"""Threads that work through items as they come, never further ahead than there is room for what they made."""
+"""Threads that work through items as they come, and wait if too many results are not taken yet."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class _AbandonedError(Exception):
 
 
 class Crew(Generic[Item, Result]):
-    """Gives every item to ``work`` in one of ``size`` threads. Iterate ``results`` once.
+    """Gives each item to ``work`` in one of ``size`` threads. Iterate ``results`` once.
 
-    No thread makes more while results of more than ``room`` together, by their ``weight``, wait to be taken.
+    A thread waits with its next result while the results that are not taken yet weigh ``room`` or more, by ``weight``.
     """
 
     def __init__(
@@ -38,9 +38,9 @@ class Crew(Generic[Item, Result]):
         self._failures: list[BaseException] = []
 
     def results(self, items: Iterable[Item]) -> Iterator[Result]:
-        """What the work makes of the items, in the order in which it is done.
+        """The results of the work, in the order in which they are made.
 
-        Raises what the items or the work raised, after the results of all work that had begun before.
+        Raises the first error of the items or of the work, after the results of all work that had begun before it.
         """
         self._at_work = self._size + 1
         threads = [threading.Thread(target=self._run, args=(self._gather, items), name="crew", daemon=True)]

@@ -12,7 +12,7 @@ from renku_metrics.periods import ONE_DAY
 from renku_metrics.sources.http import Patience, RefusedError
 
 Level = Literal["ok", "warning", "failed"]
-# Somebody waits for the answer.
+# Short, because a person waits for the answer.
 PATIENCE = Patience(tries=2, longest_asked_wait=10.0)
 
 
@@ -38,7 +38,7 @@ def failed(what: str, text: str, do: str) -> Finding:
 
 
 def length(time: dt.timedelta) -> str:
-    """Such as 20 minutes, 1 hour, 24 hours or 3.5 days."""
+    """A length of time in words, such as 20 minutes, 1 hour, 24 hours or 3.5 days."""
     if time < dt.timedelta(hours=1):
         return f"{time / dt.timedelta(minutes=1):.0f} minutes"
     if time < 2 * ONE_DAY:
@@ -47,14 +47,13 @@ def length(time: dt.timedelta) -> str:
     return f"{time / ONE_DAY:.3g} days"
 
 
-# What a check finds about one thing.
 Attempt = Callable[[], Finding]
 
 
 def attempt(what: str, where: str, check: Attempt, otherwise: str) -> Finding:
-    """What the check finds; that it failed when it ends with an error.
+    """What the check finds; a failed finding if it ends with an error.
 
-    ``where`` begins the errors of its source; ``otherwise`` is what to do about an error that does not say so itself.
+    ``where`` begins the errors of its source. ``otherwise`` says what to do if the error itself does not.
     """
     try:
         return check()
@@ -64,12 +63,12 @@ def attempt(what: str, where: str, check: Attempt, otherwise: str) -> Finding:
     except RefusedError as error:
         return failed(what, f"refused with {error}", otherwise)
     except Exception as error:  # noqa: BLE001
-        # Its message may hold what was answered, which may be personal.
+        # Its message may quote the answer, which may be personal.
         return failed(what, f"unexpected {type(error).__name__}", otherwise)
 
 
 def attempts(where: str, checks: Sequence[tuple[str, Attempt]], otherwise: str) -> Iterator[Finding]:
-    """Each of the checks, by what it is about; only the first one, if that fails."""
+    """The findings of the checks, each given with its subject; only the first finding if that is a failure."""
     for number, (what, check) in enumerate(checks):
         found = attempt(what, where, check, otherwise)
         yield found

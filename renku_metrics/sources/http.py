@@ -1,7 +1,7 @@
 """Patient and polite HTTP for every source: retries, bounded concurrency, and credentials that go nowhere else.
 
-An adapter for ``requests``, so that python-gitlab and plain sessions behave alike. What retrying cannot help is
-left to the caller as the answer it is (4xx), or refused here in one clear line.
+It is an adapter for ``requests``, so python-gitlab and plain sessions behave alike. If trying again cannot help, the
+caller gets the answer (4xx) or an error of one clear line.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from renku_metrics.errors import SourceError
 # Answers after which asking again may help.
 PASSING = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530})
 BROKEN_ANSWERS = (exceptions.ConnectionError, exceptions.Timeout, urllib3.exceptions.HTTPError)
-# Bytes of a body that are read at once, if as many are there.
+# A body is read in pieces of at most so many bytes.
 PIECE = 65_536
 
-# Seconds from which on a wait is worth a line.
+# A wait of so many seconds is worth a line.
 LONG_WAIT = 10.0
 
 
@@ -39,11 +39,11 @@ Say = Callable[[str], None]
 
 
 def say_nothing(_line: str) -> None:
-    """Where nobody listens."""
+    """For callers that nobody listens to."""
 
 
 class NoAnswerError(SourceError):
-    """One request got no usable answer, however often it was made; other requests may get theirs.
+    """One request got no usable answer in any of its tries; other requests may get theirs.
 
     ``trouble`` says what came instead.
     """
@@ -54,7 +54,7 @@ class NoAnswerError(SourceError):
 
 
 class RefusedError(Exception):
-    """GitLab answered one request with a 4xx status; the others may go on."""
+    """GitLab answered one request with a 4xx status; other requests may go on."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"status {status}")
@@ -63,16 +63,17 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Patience:
-    """How often and how long to wait for an answer; seconds."""
+    """How often to try and how long to wait for an answer, in seconds."""
 
     tries: int = 7
-    # Without a connection, or without any byte of an answer.
+    # Without a connection, or without a further byte of the answer.
     timeout: float = 60.0
-    # For the whole body of an answer, however steadily it drips.
+    # For the whole body of an answer, even if it comes byte by byte all the time.
     longest_body: float = 300.0
     first_wait: float = 0.5
     longest_wait: float = 60.0
-    # What a server may ask for by Retry-After or RateLimit-Reset: a little more than the hour that is GitLab's period.
+    # A server may ask for a wait. GitLab's usual period is an hour; this is a little more.
+    # docs/sources/gitlab.md#rate-limits-ask-to-wait
     longest_asked_wait: float = 3_700.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
@@ -80,9 +81,9 @@ class Patience:
 
 @dataclass
 class Connection:
-    """The way to one source of one deployment: how many requests are in flight and in a minute, how many were made.
+    """The way to one source of one deployment. It limits the requests in flight and in a minute, and counts them.
 
-    ``where`` begins every message: ``<deployment>: <source>``. ``say`` is told of long waits.
+    ``where`` begins every message: ``<deployment>: <source>``. ``say`` hears of long waits.
     """
 
     where: str
@@ -95,13 +96,14 @@ class Connection:
     def __post_init__(self) -> None:
         self._free = threading.BoundedSemaphore(self.concurrency)
         self._count = threading.Lock()
-        # When the next request may be sent, by the clock of patience. An earlier pull may have sent one just now.
+        # When the next request may be sent, by patience.clock. The first one waits too, because an earlier pull may
+        # have sent one just now.
         self._next_at = self.patience.clock() + self._interval if self.requests_per_minute else 0.0
 
     def session(self) -> requests.Session:
-        """A session of its own for each thread, all within the one limit of requests in flight."""
+        """A new session, for one thread. All sessions share the limit of requests in flight."""
         session = requests.Session()
-        # No proxy, .netrc or other setting of the machine's user sends credentials elsewhere.
+        # So that no proxy, .netrc or other setting of the machine's user sends credentials elsewhere.
         session.trust_env = False
         session.verify = certificates()
         adapter = PatientAdapter(self)
@@ -110,7 +112,7 @@ class Connection:
         return session
 
     def wait_turn(self) -> None:
-        """Waits as long as the server asked for, and so that requests come no faster than they may; counts one."""
+        """Waits as long as the server asked for and as the rate demands; counts one request."""
         with self._count:
             now = self.patience.clock()
             turn = max(now, self._next_at)
@@ -121,7 +123,7 @@ class Connection:
             self.patience.sleep(turn - now)
 
     def pause(self, seconds: float) -> None:
-        """Sends nothing for so long: what a server asks of one request, it asks of all."""
+        """Sends nothing for so many seconds, because what a server asks of one request, it asks of all."""
         with self._count:
             until = self.patience.clock() + seconds
             news = until - self._next_at
@@ -140,8 +142,8 @@ class Connection:
 class PatientAdapter(HTTPAdapter):
     """Sends a request until it has an answer that is worth passing on.
 
-    Raises NoAnswerError when patience is at its end, and SourceError for what no patience helps: a redirect, or a
-    server that asks to wait for too long.
+    Raises NoAnswerError if all tries fail. Raises SourceError if further tries cannot help: on a redirect, or if the
+    server asks for too long a wait.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -158,7 +160,7 @@ class PatientAdapter(HTTPAdapter):
                 with self._connection.slot():
                     self._connection.wait_turn()
                     response = super().send(request, *args, **kwargs)
-                    # The body is read here, so that one cut off is asked for again.
+                    # Read the body here, so that a body that is cut off is asked for again.
                     _read_body(response, patience)
             except BROKEN_ANSWERS as error:
                 trouble = f"no whole answer ({type(error).__name__})"
@@ -189,7 +191,7 @@ class PatientAdapter(HTTPAdapter):
                 )
             self._connection.pause(asked)
         backoff = min(patience.first_wait * 2.0**attempt, patience.longest_wait)
-        # A random part keeps the requests in flight from all coming back at once.
+        # A random part, so that the requests in flight do not all come back at once.
         return (asked or 0.0) + backoff * random.uniform(0.5, 1.0)  # noqa: S311
 
     def _redirected(self, request: requests.PreparedRequest, response: requests.Response) -> str:
@@ -202,14 +204,17 @@ class PatientAdapter(HTTPAdapter):
 
 
 def asked_wait(response: requests.Response, now: dt.datetime) -> float | None:
-    """The seconds that Retry-After (seconds or a date) or RateLimit-Reset (seconds since 1970) ask to wait."""
+    """The seconds that Retry-After (seconds or a date) or RateLimit-Reset (seconds since 1970) asks to wait, if any.
+
+    docs/sources/gitlab.md#rate-limits-ask-to-wait
+    """
     after = response.headers.get("Retry-After", "").strip()
     if after.isdecimal():
         return float(after)
     try:
         return max(0.0, (email.utils.parsedate_to_datetime(after) - now).total_seconds())
     except (ValueError, TypeError):
-        # No date, or none that says its time zone.
+        # It is no date, or a date without a time zone.
         pass
     reset = response.headers.get("RateLimit-Reset", "").strip()
     if response.status_code == 429 and reset.isdecimal():
@@ -218,7 +223,7 @@ def asked_wait(response: requests.Response, now: dt.datetime) -> float | None:
 
 
 def _read_body(response: requests.Response, patience: Patience) -> None:
-    """Reads the body whole, as ``response.content`` does, which waits for ever while a byte comes now and then."""
+    """Reads the whole body. ``response.content`` would do the same, but wait for ever if a byte comes now and then."""
     begun, pieces = patience.clock(), []
     try:
         while piece := response.raw.read1(PIECE, decode_content=True):
@@ -228,7 +233,7 @@ def _read_body(response: requests.Response, patience: Patience) -> None:
     except BaseException:
         response.close()
         raise
-    # Where requests itself keeps what it has read.
+    # requests itself keeps here what it has read.
     response.__dict__.update(_content=b"".join(pieces), _content_consumed=True)
 
 
@@ -238,7 +243,7 @@ def content_of(response: requests.Response) -> Any:
 
 
 def _decode(response: requests.Response) -> bool:
-    """Whether the answer is JSON; decoded here, so that one that is none is asked for again."""
+    """Whether the answer is JSON. It is decoded here, so that anything else is asked for again."""
     if "json" not in response.headers.get("Content-Type", ""):
         return False
     try:

@@ -23,7 +23,10 @@ class Progress:
         self._begun = self._told = clock()
 
     def tell(self, done: int, total: int | None, commits: int | None, requests: int) -> None:
-        """``total`` are to be done; None as long as nobody knows. ``commits``: new ones, where it reads any."""
+        """Says a line, if one is due.
+
+        ``total``: how many things there are, None if not known yet. ``commits``: new ones, None if the pull reads none.
+        """
         now = self._clock()
         if now - self._told >= SECONDS_BETWEEN_LINES:
             self._told = now
@@ -44,7 +47,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Such as 3 h 20 min, 5 min 12 s or 40 s."""
+    """A duration in words, such as 3 h 20 min, 5 min 12 s or 40 s."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -1,4 +1,4 @@
-"""Every source, declared once. Raw assets, schedules, coverage, erasure, check and plan are read off this list."""
+"""Every source, declared once. Raw assets, schedules, coverage, erasure, check and plan all use this list."""
 
 from __future__ import annotations
 
@@ -15,23 +15,28 @@ from renku_metrics.sources.source import Source
 SOURCES: tuple[Source, ...] = (GITLAB, KEYCLOAK, AMALTHEA)
 
 
+def all_sources() -> tuple[Source, ...]:
+    """Every source."""
+    return SOURCES
+
+
 def sources_of(deployment: Deployment) -> list[Source]:
-    """Those that the deployment's file has a section for."""
-    return [source for source in SOURCES if source.is_in(deployment)]
+    """The sources that the deployment's file has a section for."""
+    return [source for source in all_sources() if source.is_in(deployment)]
 
 
 def source_of(table: Table) -> Source:
-    """The source that tells of a raw table."""
-    return next(source for source in SOURCES if table.name in {known.name for known in source.tables})
+    """The source that fills a raw table."""
+    return next(source for source in all_sources() if table.name in {known.name for known in source.tables})
 
 
 def raw_tables() -> list[Table]:
     """The raw tables of all sources."""
-    return [table for source in SOURCES for table in source.tables]
+    return [table for source in all_sources() for table in source.tables]
 
 
 def read_deployment(path: Path) -> Deployment:
-    """The deployment a file describes. Raises ConfigurationError, one line per fault with the file and the key."""
+    """The deployment that a file describes. Raises ConfigurationError: one line per fault, with file and key."""
     return deployments.read_deployment(path, _sections())
 
 
@@ -41,4 +46,4 @@ def read_deployments(folder: Path) -> dict[str, Deployment]:
 
 
 def _sections() -> dict[str, type[Section]]:
-    return {source.name: source.section for source in SOURCES}
+    return {source.name: source.section for source in all_sources()}

@@ -1,4 +1,4 @@
-"""What every source is and hands back, so that pulling, covering, checking and erasing know no source by name."""
+"""What every source is and hands back. So pulling, coverage, checking and erasing know no source by name."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from renku_metrics.sources.findings import Finding
 from renku_metrics.sources.http import Say, say_nothing
 from renku_metrics.tables import Activity
 
-# What a pull tells Dagster and the log: counts, which add up over the batches, and texts, of which the last one stays.
+# What a pull tells Dagster and the log. Counts add up over the batches; of texts the last one stays.
 Fact = int | str | Mapping[str, str]
 
-
-# Gives the stored rows of a table that has one file for a deployment.
+# Returns the stored rows of a table that has one file per deployment.
 Stored = Callable[[Table], pd.DataFrame]
 
 
@@ -29,9 +28,9 @@ Stored = Callable[[Table], pd.DataFrame]
 class Batch:
     """Some of what a source answered.
 
-    ``rows`` by raw table. ``state`` may be stored once the rows are: what the source remembers for its next pull.
-    ``seen``: the time (UTC) of which this pull, up to this batch, has brought everything. ``overdue``: those of the
-    rows that an earlier pull should have brought, where a reconciliation looks for such.
+    ``rows``: by raw table. ``state``: what the source remembers for its next pull; it may be stored after the rows.
+    ``seen``: the time (UTC) for which this pull, up to this batch, has brought everything. ``overdue``: those rows
+    that an earlier pull should have brought; only a reconciliation looks for them.
     """
 
     rows: Mapping[str, pd.DataFrame]
@@ -46,8 +45,8 @@ class Batch:
 class Request:
     """What a pull is asked for.
 
-    ``state``: what the source remembered, None at the first pull. ``tables``: those wanted. ``whole``: read everything,
-    whatever is known: a reconciliation.
+    ``state``: what the source remembered, None at the first pull. ``tables``: those wanted. ``whole``: read everything
+    again, even what is known: a reconciliation.
     """
 
     deployment: Deployment
@@ -77,12 +76,13 @@ def _keep_all(state: bytes, _is_erased: Callable[[str], bool]) -> tuple[bytes, i
 class Source:
     """One system of a deployment that rows are pulled from.
 
-    ``activity``: what it tells of. ``section``: its part of the deployment file, under its name. ``events`` makes
-    events of the frames of ``events_from``; of these, the tables by month are what it tells, the others say who and
-    where. ``lock``: the name that a pull holds; sources with equal names wait for each other. ``plan``: lines that
-    say what the next pull costs, told by the state and what is stored. ``clear_state`` takes erased people, told by user ids, out of the state, and counts
-    what it took. ``often``: it forgets what happened, so it is pulled every few hours. ``within``: a pull that saw
-    everything is overdue after so long; None where the store does not know when that was.
+    ``activity``: what it tells of. ``section``: its part of the deployment file, under its name. ``events``: makes
+    events from the tables ``events_from``. Of these, the tables by month hold what happened; the others say who and
+    where. ``lock``: the name of the lock that a pull holds; sources with the same lock wait for each other. ``plan``:
+    lines that say what the next pull costs, from the state and the stored rows. ``clear_state``: takes erased people,
+    given by user ids, out of the state, and counts what it took. ``often``: it is pulled every few hours, because it
+    forgets. ``within``: a pull is overdue if the last one that saw everything is older; None if the store does not
+    know when that was.
     """
 
     name: str

@@ -11,7 +11,7 @@ A document is replaced only if it still is what was read; else the change is mad
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage import ChangedError
-from renku_metrics.periods import Span
+from renku_metrics.periods import Period, Span
 from renku_metrics.schema import Table
 from renku_metrics.store.store import TRIES, Partition, Store, Stored
 from renku_metrics.tables import RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS, PeriodKind
@@ -191,7 +191,11 @@ class Ledger:
             built_of = of.get(place, {})
             if known is None or known.version != stored.version:
                 serial = known.serial + 1 if known else 1
-                days = {**(known.days if known else {}), **dict.fromkeys(stored.days, serial)}
+                changed: Iterable[str] = stored.days
+                if known is None and stored.rows and table.by_month and not stored.changed:
+                    # The file is older than this ledger, so any of its days may be.
+                    changed = days_of_month(place)
+                days = {**(known.days if known else {}), **dict.fromkeys(changed, serial)}
                 entries[place] = Entry(stored.version, stored.mark, serial, dict(sorted(days.items())), built_of)
             else:
                 entries[place] = replace(known, mark=stored.mark, of=built_of or known.of)
@@ -238,6 +242,11 @@ class Ledger:
 
     def _contended(self, document: str) -> StoreError:
         return StoreError(f"{self._name(document)}: others change this again and again; run this again later")
+
+
+def days_of_month(month: str) -> list[str]:
+    """The days of the month whose first day is given, YYYY-MM-DD."""
+    return [day.isoformat() for day in Period.of("month", dt.date.fromisoformat(month)).days]
 
 
 def place_of(table: Table, partition: Partition) -> str:

@@ -28,6 +28,8 @@ from renku_metrics.store.version import begin, has_version
 Partition = tuple[str, ...]
 # The one partition of a table that has none.
 WHOLE: Partition = ()
+# Months worked on in one go: enough to keep the connections busy, few enough for a small memory.
+MONTHS_AT_ONCE = 6
 MERGES_AT_ONCE = 4
 # Whoever loses against another writer reads again, and unites again.
 TRIES = 20

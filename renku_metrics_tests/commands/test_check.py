@@ -163,7 +163,7 @@ def test_the_token_of_an_ordinary_user_fails(lab: RenkuLab) -> None:
         "gitlab commits": "warning",
         "gitlab push events": "warning",
     }
-    assert "administrator's, with scope read_api" in checked.text("gitlab administrator")
+    assert "administrator's token with scope read_api" in checked.text("gitlab administrator")
 
 
 def test_a_token_without_the_scope_fails(lab: RenkuLab) -> None:
@@ -265,7 +265,7 @@ def test_a_realm_that_saves_other_events_alone_fails(lab: RenkuLab) -> None:
     [
         (4 * HOUR, "warning", "events are kept for 4 hours and pulled every 4 hours: logins will be lost"),
         (8 * HOUR - dt.timedelta(seconds=1), "warning", "logins will be lost"),
-        (8 * HOUR, "ok", "An outage of this service longer than that loses logins"),
+        (8 * HOUR, "ok", "An outage of this service longer than 8 hours loses logins"),
         (ONE_DAY, "ok", "events are kept for 24 hours, pulled every 4 hours. An outage of this service longer than"),
         (30 * ONE_DAY, "ok", "events are kept for 30 days, pulled every 4 hours"),
         (None, "ok", "events are kept for ever"),

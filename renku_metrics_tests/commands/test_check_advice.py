@@ -17,7 +17,7 @@ SCALAR = faults.Instead(200, b"7", JSON)
 BROKEN: dict[str, tuple[str, faults.Instead, str, str]] = {
     "users of GitLab refused": (
         *("/gitlab/api/v4/users", FORBIDDEN, "gitlab people"),
-        "refused with status 403: correct url, or the token: set an administrator's, with scope read_api",
+        "refused with status 403: correct url, or the token: set an administrator's token with scope read_api",
     ),
     "no list of users": (
         *("/gitlab/api/v4/users", SCALAR, "gitlab people"),
@@ -25,7 +25,7 @@ BROKEN: dict[str, tuple[str, faults.Instead, str, str]] = {
     ),
     "an answer of another form": (
         *("/gitlab/api/v4/version", SCALAR, "gitlab"),
-        "unexpected TypeError: correct url, or the token: set an administrator's, with scope read_api",
+        "unexpected TypeError: correct url, or the token: set an administrator's token with scope read_api",
     ),
     "Keycloak's events refused": (
         *("events/config", faults.Instead(401, b"{}", JSON), "keycloak event saving"),
@@ -62,7 +62,7 @@ def test_a_variable_that_is_not_set(lab: RenkuLab, monkeypatch: pytest.MonkeyPat
 def test_files_that_hold_no_lines_of_sessions(lab: RenkuLab) -> None:
     for path in lab.audit_log.iterdir():
         path.write_text('{"level":"info"}\n')
-    assert Checked().text("amalthea lines") == "of the latest 2 none tells of a session: correct audit_log"
+    assert Checked().text("amalthea lines") == "none of the latest 2 tells of a session: correct audit_log"
 
 
 def test_another_hash_key(lab: RenkuLab, tmp_path: Path) -> None:

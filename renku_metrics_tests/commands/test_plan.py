@@ -55,7 +55,7 @@ def test_the_cost_is_told_by_what_it_is_for(lab: RenkuLab, tmp_path: Path) -> No
     result = plan("lab")
     assert result.exit_code == 0
     assert without_times(result) == [
-        "lab: gitlab: the next pull, as far as can be known before",
+        "lab: gitlab: the next pull, as far as it is known before it runs",
         "addresses of users 2 or more",
         "branches 3 or more",
         "commits 3 or more",
@@ -63,9 +63,9 @@ def test_the_cost_is_told_by_what_it_is_for(lab: RenkuLab, tmp_path: Path) -> No
         "lists of users 1 or more",
         "push events 3 or more",
         "rights of the token 1",
-        "in all 17 requests, for 3 projects to be read",
+        "in all 17 requests, for 3 projects to read",
         "about some time at 7 in flight; this plan made 4 requests",
-        "lab: keycloak: the next pull, as far as can be known before",
+        "lab: keycloak: the next pull, as far as it is known before it runs",
         "counts of users 2 or more",
         "lists of logins 1 or more",
         "lists of users 3 or more",
@@ -73,7 +73,7 @@ def test_the_cost_is_told_by_what_it_is_for(lab: RenkuLab, tmp_path: Path) -> No
         "tokens 2 or more",
         "in all 9 requests",
         "about some time at 1 in flight; this plan made 2 requests",
-        "lab: amalthea: 0 files to be read",
+        "lab: amalthea: 0 files to read",
     ]
     assert not (tmp_path / "store").exists()
 
@@ -102,7 +102,7 @@ def test_files_of_the_audit_log_are_counted_that_were_not_read(lab: RenkuLab) ->
     for days in (1, 2, 3):
         lab.amalthea.start_session(NOW + days * DAY, user_id="1", gitlab_project_id=1)
     lab.amalthea.restart(NOW + 4 * DAY)
-    assert plan("lab").output.splitlines()[-1] == "lab: amalthea: 3 files to be read"
+    assert plan("lab").output.splitlines()[-1] == "lab: amalthea: 3 files to read"
 
 
 def test_the_limit_of_requests_a_minute_is_in_the_time(lab: RenkuLab, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_deployment_without_gitlab_is_told_what_else_it_costs(lab: RenkuLab, t
     file.write_text(yaml.safe_dump(content))
     result = plan("lab")
     assert result.exit_code == 0
-    assert result.output.splitlines()[0] == "lab: keycloak: the next pull, as far as can be known before"
+    assert result.output.splitlines()[0] == "lab: keycloak: the next pull, as far as it is known before it runs"
 
 
 def test_a_deployment_without_sources_is_one_line(lab: RenkuLab, tmp_path: Path) -> None:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from renku_metrics.errors import StoreError
-from renku_metrics.object_storage import PARALLEL_REQUESTS, DirectoryStorage, ObjectStorage, S3Storage, open_storage
+from renku_metrics.object_storage import PARALLEL_REQUESTS, ObjectStorage, S3Storage, open_storage
 from renku_metrics_tests.conftest import PAGE_LENGTH
 
-WORKS = ["read", "write", "delete", "list", "alone"]
 ODD_KEYS = [
     "events/deployment=renkulab-io/event_day=2026-11-16/data.parquet",
     "amalthea_audit_log_20261116_010000+0000.txt",
@@ -165,17 +160,6 @@ def test_the_version_changes_with_the_content_and_only_then(storage: ObjectStora
     assert second["y"] == first["y"]
 
 
-def test_writes_within_one_tick_of_the_clock_have_their_own_versions(tmp_path: Path) -> None:
-    storage = DirectoryStorage(tmp_path)
-    versions = set()
-    for content in (b"a", b"b"):
-        storage.write("x", content)
-        os.utime(tmp_path / "x", ns=(0, 0))
-        versions |= {info.version for info in storage.list()}
-
-    assert len(versions) == 2
-
-
 def test_a_writer_killed_half_way_leaves_the_object_as_it_was(storage: ObjectStorage, storage_address: str) -> None:
     storage.write("data.parquet", b"old")
     writer = subprocess.Popen([sys.executable, "-c", WRITER, storage_address], stdout=subprocess.PIPE)
@@ -188,129 +172,6 @@ def test_a_writer_killed_half_way_leaves_the_object_as_it_was(storage: ObjectSto
     assert keys(storage) == ["data.parquet"]
     storage.write("data.parquet", b"new")
     assert storage.read("data.parquet") == b"new"
-
-
-def test_a_writer_that_fails_leaves_nothing_in_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage = DirectoryStorage(tmp_path)
-    storage.write("x", b"old")
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(
-        StoreError, match=rf"^{tmp_path}/x: cannot be written: No space left on device; make room there$"
-    ):
-        storage.write("x", b"new")
-
-    assert storage.read("x") == b"old"
-    assert [path.name for path in tmp_path.iterdir()] == ["x"]
-
-
-def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage = DirectoryStorage(tmp_path)
-    storage.write("raw/x", b"1")
-
-    def refuse(path: str) -> None:
-        raise PermissionError(13, "Permission denied", path)
-
-    monkeypatch.setattr("os.scandir", refuse)
-    with pytest.raises(
-        StoreError,
-        match=rf"^{tmp_path}/raw: cannot be listed: Permission denied; let this user read and write there, .*$",
-    ):
-        list(storage.list("raw/"))
-
-
-def test_a_directory_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("no folder")
-
-    with pytest.raises(
-        StoreError, match=rf"^{tmp_path}/file/raw/x: cannot be written: Not a directory; choose another directory$"
-    ):
-        DirectoryStorage(tmp_path / "file").write("raw/x", b"1")
-    with pytest.raises(
-        StoreError,
-        match=rf"^{tmp_path}/file/locks/x: cannot be held: Not a directory; choose another directory$",
-    ):
-        attempt(DirectoryStorage(tmp_path / "file"), "alone", "locks/x")
-
-
-def test_a_missing_bucket_is_one_clear_line(s3_environment: str) -> None:
-    storage = open_storage("s3://no-such-bucket/p")
-
-    for work in WORKS:
-        with pytest.raises(StoreError) as error:
-            attempt(storage, work)
-        assert str(error.value) == (
-            f"s3://no-such-bucket/p/{'' if work == 'list' else 'x'}: "
-            "there is no bucket no-such-bucket; create it, or correct the address"
-        )
-
-
-REFUSALS = {
-    "AccessDenied": "access denied; let these credentials read, write and list this bucket",
-    "InvalidAccessKeyId": "the server does not know AWS_ACCESS_KEY_ID; set one that it knows",
-    "SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY does not fit AWS_ACCESS_KEY_ID; set the one that does",
-}
-
-
-class Refusing(BaseHTTPRequestHandler):
-    """An S3 server that refuses everything with the code that its address names."""
-
-    protocol_version = "HTTP/1.1"
-
-    def refuse(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        code = self.path.split("/")[1]
-        body = b"" if self.command == "HEAD" else f"<Error><Code>{code}</Code><Message>No.</Message></Error>".encode()
-        self.send_response(403)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = refuse  # noqa: N815
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
-@pytest.fixture(scope="module")
-def refusing_server() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
-    thread = threading.Thread(target=server.serve_forever, args=[0.01])
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.mark.parametrize("code", REFUSALS)
-def test_refused_credentials_are_one_clear_line(s3_environment: str, refusing_server: str, code: str) -> None:
-    storage = open_storage("s3://bucket/p", f"{refusing_server}/{code}")
-
-    for work in WORKS:
-        with pytest.raises(StoreError) as error:
-            attempt(storage, work)
-        # The first thing that holding alone asks is a HEAD, whose answer has no body to name the code.
-        advice = REFUSALS["AccessDenied" if work == "alone" else code]
-        assert str(error.value) == f"s3://bucket/p/{'' if work == 'list' else 'x'}: {advice}"
-
-
-def test_missing_credentials_are_one_clear_line(s3_environment: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-
-    with pytest.raises(StoreError, match=r"^s3://bucket/x: no credentials; set AWS_ACCESS_KEY_ID and .*$"):
-        open_storage("s3://bucket").read("x")
-
-
-def test_a_server_that_is_not_there_is_one_clear_line(s3_environment: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
-
-    with pytest.raises(StoreError, match=r"^s3://bucket/x: Could not connect .*127.0.0.1:1/.*; start that server, .*$"):
-        open_storage("s3://bucket", "http://127.0.0.1:1").read("x")
 
 
 def test_the_region_is_that_of_the_environment(s3_environment: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,18 +223,3 @@ def test_keys_in_the_address_are_refused_without_repeating_them() -> None:
         open_storage("s3://AKIAX:hunter2@bucket/p")
 
     assert "hunter2" not in str(error.value)
-
-
-def attempt(storage: ObjectStorage, work: str, key: str = "x") -> None:
-    match work:
-        case "read":
-            storage.read(key)
-        case "write":
-            storage.write(key, b"1")
-        case "delete":
-            storage.delete(key)
-        case "list":
-            list(storage.list())
-        case "alone":
-            with storage.alone(key):
-                pass

@@ -157,7 +157,7 @@ def test_while_event_saving_is_off_nothing_is_seen_and_it_is_said(realm: Realm) 
 
     assert (len(off.rows), off.seen) == (0, None)
     assert off.notes == (
-        "event saving is switched off: turn it on in the realm's settings, with LOGIN among its types",
+        "event saving is switched off, or without LOGIN: turn it on in the realm's settings, LOGIN included",
     )
     assert len(on.rows) == 1
     assert on.seen == Span(on.rows["occurred_at"].min(), begun(on))

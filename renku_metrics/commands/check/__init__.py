@@ -14,7 +14,7 @@ from renku_metrics.commands.choosing import chosen_files
 from renku_metrics.errors import ConfigurationError
 from renku_metrics.periods import now
 from renku_metrics.sources.findings import Finding, failed, ok, warning
-from renku_metrics.sources.registry import SOURCES, read_deployment
+from renku_metrics.sources.registry import all_sources, read_deployment
 
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
@@ -52,7 +52,7 @@ def check_deployment(path: Path, *, store_is_well: bool) -> Iterator[Finding]:
         else:
             unset.add(name)
             yield failed("variable", f"{secret.variable}, which {name}.{key} names, is not set", "set it")
-    for source in SOURCES:
+    for source in all_sources():
         if not source.is_in(deployment):
             yield warning(source.name, "is not configured: no week or month of this deployment will be complete")
         elif source.name in unset:

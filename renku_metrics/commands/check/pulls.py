@@ -16,7 +16,7 @@ from renku_metrics.store.ledger import Ledger
 from renku_metrics.store.store import Store
 
 SEE = "see whether the daemon runs, its schedules are on, and which runs failed or left something unread"
-OTHERWISE = "report this as a fault of renku-metrics"
+REPORT = "report this as a fault of renku-metrics"
 
 
 def check_pulls(deployment: Deployment, now: dt.datetime) -> Iterator[Finding]:
@@ -28,8 +28,8 @@ def check_pulls(deployment: Deployment, now: dt.datetime) -> Iterator[Finding]:
     for source in sources_of(deployment):
         if source.within is not None:
             timely = partial(_timely, ledger, source, source.within, now)
-            yield attempt(f"last pull of {source.activity}", "store", timely, OTHERWISE)
-        yield attempt(f"stored {source.activity}", "store", partial(_kept, ledger, source), OTHERWISE)
+            yield attempt(f"last pull of {source.activity}", "store", timely, REPORT)
+        yield attempt(f"stored {source.activity}", "store", partial(_kept, ledger, source), REPORT)
 
 
 def _timely(ledger: Ledger, source: Source, within: dt.timedelta, now: dt.datetime) -> Finding:

@@ -1,6 +1,6 @@
 """Session status changes from the audit log that Amalthea writes to an object store.
 
-The log's form and its traps: facts/renku-sources.md, 1.1.
+The log's form and its traps: docs/sources/amalthea.md#files.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ AUDIT_LOG = re.compile(r"(?:.*/)?amalthea_audit_log_(?P<start>.*)\.txt", re.DOTA
 
 @dataclass(frozen=True)
 class FileRead:
-    """One file of the audit log; ``version`` is empty as long as it was never read."""
+    """One file of the audit log. ``version`` is empty if the file was never read."""
 
     start: dt.datetime
     version: str = ""
@@ -48,18 +48,19 @@ class FileRead:
 
 @dataclass(frozen=True)
 class FilesRead:
-    """The files of the audit log ever seen, by key; those that have left the bucket since are kept.
+    """All files of the audit log that were ever seen, by key, also those that have left the bucket since.
 
-    ``first_day`` is the earliest day that was kept of them.
+    ``first_day``: the earliest day whose lines were kept.
     """
 
     files: Mapping[str, FileRead] = field(default_factory=dict)
     first_day: dt.date = dt.date.max
 
     def spans(self) -> list[Span]:
-        """The time that the files cover, UTC: each from its start to the start of the next one.
+        """The time (UTC) that the files cover: each file from its start to the start of the next one.
 
-        The newest file's own time is not covered yet, and that of a file not wholly readable never is.
+        The newest file covers nothing yet, because its end is not known. A file that is not wholly readable covers
+        nothing (docs/sources/amalthea.md#a-file-ends-where-the-next-begins).
         """
         complete: dict[dt.datetime, bool] = {}
         for file in sorted(self.files.values(), key=lambda file: file.start):
@@ -80,7 +81,7 @@ class FilesRead:
 
     @classmethod
     def from_json(cls, content: bytes | None) -> FilesRead:
-        """What ``to_json`` wrote; no file at all for None."""
+        """What ``to_json`` wrote; no files for None."""
         if content is None:
             return cls()
         state = orjson.loads(content)
@@ -95,18 +96,18 @@ def pull_sessions(
 ) -> Iterator[Batch]:
     """The status changes in every file that was not read yet, oldest file first, in at least one batch.
 
-    The facts of a batch count ``files_read``, ``lines``, ``unreadable_lines``, lines ``without_session``, lines
-    ``without_user`` of sessions with neither a user's label nor an anonymous visitor, and ``duplicate_lines``.
+    The facts of a batch count ``files_read``, ``lines``, ``unreadable_lines``, ``duplicate_lines``, lines
+    ``without_session``, and lines ``without_user``: their session has neither a user's label nor an anonymous visitor.
 
-    Days before the deployment's start are left out. A file that cannot be read is noted, leaves a hole in the coverage
-    and is tried again by the next pull. Raises SourceError when the audit log cannot be listed, or when no file of it
+    Days before the deployment's start are left out. A file that cannot be read is noted and leaves a hole in the
+    coverage; the next pull tries it again. Raises SourceError if the audit log cannot be listed, or if no file of it
     could ever be read.
     """
-    # A deployment that begins earlier than it did needs days that were left out before.
+    # If the deployment starts earlier than before, the days that were left out are needed.
     files = dict(state.files) if state.first_day <= deployment.start else {}
     versions, notes = list_files(storage, deployment)
     unread = _unread(files, versions)
-    # Known, and a hole in the coverage until they are read.
+    # Remembered before they are read, because each is a hole in the coverage until then.
     files |= {key: FileRead(versions[key][0]) for key in unread}
 
     gathered, read, failures = Lines(), 0, list[str]()
@@ -127,7 +128,7 @@ def pull_sessions(
 
 
 def count_unread(storage: ObjectStorage, deployment: Deployment, state: FilesRead) -> int:
-    """How many files the next pull reads. Raises SourceError when the audit log cannot be listed."""
+    """How many files the next pull reads. Raises SourceError if the audit log cannot be listed."""
     files = state.files if state.first_day <= deployment.start else {}
     return len(_unread(files, list_files(storage, deployment)[0]))
 
@@ -137,9 +138,9 @@ def _unread(files: Mapping[str, FileRead], versions: Mapping[str, tuple[dt.datet
 
 
 def list_files(storage: ObjectStorage, deployment: Deployment) -> tuple[dict[str, tuple[dt.datetime, str]], list[str]]:
-    """Start and version of each file by key, oldest first, and notes on what was found instead.
+    """Start and version of each file by key, oldest first, and notes on files without a time and on an empty log.
 
-    Raises SourceError when the audit log cannot be listed.
+    Raises SourceError if the audit log cannot be listed.
     """
     found: dict[str, tuple[dt.datetime, str]] = {}
     nameless = 0
@@ -166,7 +167,7 @@ def _start(text: str) -> dt.datetime | None:
         try:
             return utc(dt.datetime.strptime(text, form))  # noqa: DTZ007
         except (ValueError, OverflowError):
-            # The calendar ends before the first day of it in some time zones.
+            # In UTC, the first or last day of the calendar can lie outside it.
             continue
     return None
 
@@ -182,7 +183,7 @@ def _read(storage: ObjectStorage, key: str) -> bytes | str:
 
 
 def _in_order(read: Callable[[str], bytes | str], keys: Sequence[str]) -> Iterator[tuple[str, bytes | str]]:
-    """Each key with what was read, in the order of the keys; only a few are ahead of the consumer."""
+    """Each key with what was read, in the order of the keys. Only a few files are read ahead."""
     waiting: deque[tuple[str, Future[bytes | str]]] = deque()
     with ThreadPoolExecutor(PARALLEL_READS) as pool:
         for key in keys:
@@ -203,7 +204,7 @@ def _batch(
     deployment: Deployment, lines: Lines, files: Mapping[str, FileRead], read: int, left: int, notes: list[str]
 ) -> Batch:
     rows = RAW_AMALTHEA_SESSIONS.frame(lines.rows)
-    # Duplicate lines unite as duplicate rows of two pulls do.
+    # Duplicate lines become one row by the same rule as duplicate rows of two pulls.
     united = merge(RAW_AMALTHEA_SESSIONS, RAW_AMALTHEA_SESSIONS.frame(), rows)
     state = FilesRead(dict(files), deployment.start)
     return Batch(
@@ -223,5 +224,5 @@ def _batch(
 
 
 def _lines_in(rows: pd.DataFrame) -> int:
-    """How many lines the rows come from; one of another day than its session's makes two rows."""
+    """How many lines the rows come from. A line makes two rows if its session was created on another day."""
     return int((rows["changed_at"].dt.strftime("%Y-%m-%d") == rows["event_day"]).sum())

@@ -1,4 +1,4 @@
-"""What ``renku-metrics check`` tries of a deployment's audit log."""
+"""What ``renku-metrics check`` tries with a deployment's audit log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from renku_metrics.sources.amalthea.section import Amalthea
 from renku_metrics.sources.findings import Finding, attempts, failed, ok, warning
 from renku_metrics.tables import RAW_AMALTHEA_SESSIONS
 
-# Amalthea begins a file a day as long as anybody uses sessions.
+# If anybody uses sessions, Amalthea begins a file every day or so.
 SILENT_AFTER = 7 * ONE_DAY
 NEARLY_NONE = 0.1
 ENOUGH_LINES = 200
@@ -25,7 +25,7 @@ FILES_AT_MOST = 5
 
 
 def check_amalthea(deployment: Deployment, now: dt.datetime) -> Iterator[Finding]:
-    """That files are there and lately written, and that their lines say whose sessions they tell of."""
+    """Whether there are files, whether one was begun lately, and whether their lines name users and projects."""
     checks = _Checks(deployment, now)
     return attempts(
         f"{deployment.name}: amalthea",
@@ -41,7 +41,7 @@ def check_amalthea(deployment: Deployment, now: dt.datetime) -> Iterator[Finding
 
 class _Checks:
     def __init__(self, deployment: Deployment, now: dt.datetime) -> None:
-        # Whatever its first day: the labels of any session tell.
+        # Lines before the deployment's start count too, because the labels of any session tell.
         self._deployment = deployment.model_copy(update={"start": dt.date.min})
         self._amalthea = deployment.configured(Amalthea)
         self._now = now
@@ -58,7 +58,7 @@ class _Checks:
         newest = max(start for start, _ in self._files.values())
         text = f"{len(self._files):,} files at {address}, the newest begun on {newest:%Y-%m-%d}"
         if newest < self._now - SILENT_AFTER:
-            return warning(what, f"{text}: see whether Amalthea still writes, or nobody uses sessions")
+            return warning(what, f"{text}: see whether Amalthea still writes; perhaps nobody uses sessions")
         return ok(what, text)
 
     def lines(self) -> Finding:
@@ -67,10 +67,10 @@ class _Checks:
             return warning(what, "there is no file to read yet")
         lines = self._latest
         if not lines.rows:
-            return failed(what, f"of the latest {lines.lines:,} none tells of a session", "correct audit_log")
+            return failed(what, f"none of the latest {lines.lines:,} tells of a session", "correct audit_log")
         if lines.unreadable:
             return warning(
-                what, f"{lines.unreadable:,} of the latest {lines.lines:,} are cut off: their days stay open"
+                what, f"{lines.unreadable:,} of the latest {lines.lines:,} cannot be read: their days stay in missing"
             )
         return ok(what, f"the latest {lines.lines:,} are readable")
 
@@ -101,14 +101,14 @@ class _Checks:
 
     @cached_property
     def _sessions(self) -> pd.DataFrame:
-        """The lines of sessions that are somebody's."""
+        """The lines of sessions that no anonymous visitor started."""
         rows = RAW_AMALTHEA_SESSIONS.frame(self._latest.rows)
         return rows[~rows["anonymous"].astype(bool)]
 
 
 def _label(what: str, label: str, there: pd.Series, nobody: str) -> Finding:
     if there.empty:
-        return ok(what, "the latest lines tell of no session of anybody who was logged in")
+        return ok(what, "the latest lines tell of no session of a user who was logged in")
     text = f"{int(there.sum()):,} of the latest {len(there):,} lines of people's sessions carry {label}"
     if there.mean() < NEARLY_NONE:
         return warning(what, f"{text}: add it to auditLog.extraLabels of Amalthea, or sessions belong to {nobody}")

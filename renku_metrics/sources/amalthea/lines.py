@@ -1,7 +1,7 @@
 """The lines of Amalthea's audit log: one JSON object for each change of a session's status.
 
-Their form: facts/renku-sources.md, 1.1. Names, images and labels other than those of the user and the project
-stay behind.
+Their form: docs/sources/amalthea.md#lines. Names, images and all labels but those of the user and the project are
+dropped.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ PROJECT_NUMBER = re.compile(r"[0-9]{1,18}")
 class Lines:
     """What the lines of one file, or of several, hold: rows of RAW_AMALTHEA_SESSIONS, and counts of lines.
 
-    ``without_session`` are lines that name no session, ``without_user`` lines of a session with neither a user's
-    label nor an anonymous visitor.
+    ``without_session``: lines that name no session. ``without_user``: lines of a session with neither a user's label
+    nor an anonymous visitor.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Lines:
 
 
 def read_lines(content: bytes, deployment: Deployment, pulled_at: dt.datetime) -> Lines:
-    """The content of one file. Days before the deployment's start are left out."""
+    """What the content of one file holds. Days before the deployment's start are left out."""
     found = Lines()
     first_day = deployment.start.isoformat()
     for line in content.split(b"\n"):
@@ -63,14 +63,15 @@ def read_lines(content: bytes, deployment: Deployment, pulled_at: dt.datetime) -
         if session["keycloak_id"] is None and not session["anonymous"]:
             found.without_user += 1
         row = {"deployment": deployment.name, "changed_at": changed_at, "pulled_at": pulled_at, **session}
-        # The day of creation holds every session begun on it, also where the line of its creation was lost.
+        # Each line is kept for the day of its session's creation too, because the line of the creation may be lost.
+        # docs/sources/amalthea.md#lines-can-be-missing-or-come-twice
         days = {changed_at.date().isoformat(), session["created_at"].date().isoformat()}
         found.rows += [{**row, "event_day": day} for day in sorted(days) if day >= first_day]
     return found
 
 
 def _parse(line: bytes) -> tuple[dt.datetime, Mapping[str, Any]] | None:
-    """Time and message of a line; None when it is cut off or otherwise no line of the log."""
+    """Time and message of a line; None if it is cut off or is not a line of the log."""
     try:
         entry = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -82,7 +83,7 @@ def _parse(line: bytes) -> tuple[dt.datetime, Mapping[str, Any]] | None:
 
 
 def _session(message: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The columns that a message fills; None when it names no session."""
+    """The columns that a message fills; None if it names no session."""
     uid, created_at = _text(message.get("uid")), _instant(message.get("creation_timestamp"))
     if not UUID.fits(uid) or created_at is None:
         return None
@@ -90,7 +91,8 @@ def _session(message: Mapping[str, Any]) -> dict[str, Any] | None:
     if not isinstance(labels, dict):
         labels = {}
     user = _text(labels.get("renku.io/userId"))
-    # A user may call themself anon-something, so the session's name only serves where the label is missing.
+    # A user may call themself anon-something, so the session's name counts only if the label is missing.
+    # docs/sources/amalthea.md#anonymous-visitors
     anonymous = (user or _text(message.get("name")) or "").startswith("anon-")
     return {
         "namespace": _fitting(LABEL, message.get("namespace")),

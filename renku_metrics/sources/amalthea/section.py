@@ -1,4 +1,4 @@
-"""What a deployment file says of the audit log of its Amalthea."""
+"""What a deployment file says about the audit log of its Amalthea."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Amalthea's audit log as a source: a log, which tells of sessions as long as its files are kept."""
+"""Amalthea's audit log as a source. It is a log: it tells of sessions as long as somebody keeps its files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _sessions(request: Request) -> Iterator[Batch]:
 
 def _plan(deployment: Deployment, state: bytes | None, _stored: Stored, _now: dt.datetime, _say: Say) -> Iterator[str]:
     unread = count_unread(_audit_log(deployment), deployment, FilesRead.from_json(state))
-    yield f"{deployment.name}: amalthea: {unread:,} files to be read"
+    yield f"{deployment.name}: amalthea: {unread:,} files to read"
 
 
 def _audit_log(deployment: Deployment) -> ObjectStorage:

@@ -11,10 +11,11 @@ from renku_metrics.sources.gitlab.client import GitLabClient, Json
 from renku_metrics.sources.gitlab.projects import check_administrator
 from renku_metrics.sources.http import RefusedError
 
-# GitLab pages branches by key only where its flag branch_list_keyset_pagination is on, which it is not by default.
-KEYSET = {"pagination": "keyset"}
+# GitLab pages branches by key only if a feature flag is on, and by default it is off.
+# docs/sources/gitlab.md#branches-go-by-number
+BY_KEY = {"pagination": "keyset"}
 READINGS = 3
-# What an answer of another shape than GitLab's makes of reading it.
+# What Python raises if an answer has another shape than GitLab's.
 UNREADABLE = (KeyError, TypeError, ValueError, AttributeError)
 
 
@@ -24,7 +25,7 @@ class UnreadError(Exception):
 
 @contextmanager
 def readable() -> Iterator[None]:
-    """Raises UnreadError where an answer turns out to be none that can be read."""
+    """Raises UnreadError if an answer that is read within has a wrong shape."""
     try:
         yield
     except UNREADABLE:
@@ -33,9 +34,10 @@ def readable() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Branches:
-    """The heads of a project's branches by the keyed hash of their name.
+    """The heads of a project's branches, by the keyed hash of the branch's name.
 
-    ``headless``: whether there are branches without a commit, from which nothing can be listed.
+    ``headless``: whether a branch has no commit, so that nothing can be listed from it
+    (docs/sources/gitlab.md#a-branch-can-be-without-a-commit).
     """
 
     heads: dict[str, str]
@@ -48,29 +50,30 @@ class Branches:
 
 
 def read_branches(client: GitLabClient, book: AddressBook, project_id: int) -> Branches | None:
-    """The branches of a project, none without a repository; None when it is gone or its repository is disabled.
+    """The branches of a project: none if it has no repository, None if it is gone or its repository is disabled.
 
-    Whether GitLab calls a branch merged is not believed: it remembers that for a day by the branch's name, whatever is
-    pushed to it. Raises UnreadError when GitLab refuses for any other reason or the list is not to be had whole.
+    A branch that GitLab calls merged is read too, because GitLab remembers this for a day, even if somebody pushes to
+    the branch (docs/sources/gitlab.md#merged-branches-are-remembered-for-a-day). Raises UnreadError if GitLab
+    refuses for any other reason, or if the list cannot be read whole.
     """
     try:
         listed = _list_branches(client, project_id)
     except RefusedError as error:
         if error.status not in (403, 404):
-            raise UnreadError(f"branches refused with status {error.status}") from None
+            raise UnreadError(f"branches were refused with status {error.status}") from None
         project = find_project(client, project_id)
         if project is None or is_disabled(project):
             return None
         if project.get("empty_repo"):
             return Branches({})
-        raise UnreadError(f"branches refused with status {error.status}") from None
+        raise UnreadError(f"branches were refused with status {error.status}") from None
     heads: dict[str, str] = {}
     default = None
     with readable():
         for branch in listed:
             if branch["commit"] is None:
                 continue
-            # Names of autosave branches hold user names.
+            # Hashed, because names of autosave branches hold user names.
             key = book.keyed_hash(branch["name"])[:16]
             heads[key] = branch["commit"]["id"]
             if branch["default"]:
@@ -79,10 +82,10 @@ def read_branches(client: GitLabClient, book: AddressBook, project_id: int) -> B
 
 
 def find_project(client: GitLabClient, project_id: int) -> Json | None:
-    """The project; None when it is gone.
+    """The project; None if it is gone.
 
-    Raises UnreadError when GitLab refuses for any other reason, SourceError when it does so since the token lost its
-    rights: it answers the same for a project that somebody may not see.
+    Raises UnreadError if GitLab refuses for any other reason. Raises SourceError if the token has lost its rights,
+    because then every project looks gone (docs/sources/gitlab.md#a-hidden-project-looks-like-one-that-is-gone).
     """
     try:
         project: Json = client.get(f"/projects/{project_id}")
@@ -90,7 +93,7 @@ def find_project(client: GitLabClient, project_id: int) -> Json | None:
         if error.status in (403, 404):
             check_administrator(client)
         if error.status != 404:
-            raise UnreadError(f"the project refused with status {error.status}") from None
+            raise UnreadError(f"the project was refused with status {error.status}") from None
         return None
     return project
 
@@ -101,13 +104,13 @@ def is_disabled(project: Json) -> bool:
 
 
 def _list_branches(client: GitLabClient, project_id: int) -> list[Json]:
-    """All branches. Raises UnreadError when branches come and go as often as they are listed.
+    """All branches. Raises UnreadError if branches come and go each time they are listed.
 
-    Pages by number shift when a branch before them goes, so that one is on no page; the number of all branches, which
-    each page tells, gives that away.
+    If a branch goes during the listing, pages by number shift and one branch is on no page. Each page tells how many
+    branches there are, and this gives the gap away (docs/sources/gitlab.md#branches-go-by-number).
     """
     for _ in range(READINGS):
-        pages = list(client.whole_pages(f"/projects/{project_id}/repository/branches", KEYSET))
+        pages = list(client.whole_pages(f"/projects/{project_id}/repository/branches", BY_KEY))
         listed = [branch for page in pages for branch in page.items]
         with readable():
             found = len({branch["name"] for branch in listed})

@@ -14,22 +14,23 @@ from renku_metrics.sources.gitlab.client import GitLabClient, Json
 from renku_metrics.sources.gitlab.projects import list_projects, project_row
 from renku_metrics.sources.gitlab.state import GitLabState, ProjectState
 
-# GitLab moves last_activity_at at most once an hour (Event::RESET_PROJECT_ACTIVITY_INTERVAL). The second hour is for
-# clocks that differ.
+# GitLab moves last_activity_at at most once an hour (docs/sources/gitlab.md#activity-is-an-hour-late). The second hour
+# is for clocks that differ.
 SETTLED_AFTER = dt.timedelta(hours=2)
-# A project that was not settled at the last pull must be listed again; to list some more costs next to nothing.
+# A project that was not settled at the last pull must be listed again. A day is more than enough, because listing more
+# projects costs next to nothing.
 LISTING_OVERLAP = ONE_DAY
 IMPORTING = ("scheduled", "started")
-# Projects that were gone or disabled cost a request each to look at again.
+# Looking again at a project that was gone or disabled costs a request.
 CLOSED_AT_A_TIME = 20
 
 
 @dataclass(frozen=True)
 class ListedProject:
-    """What a pull needs of a project's JSON, which is large; ``row`` is that of RAW_GITLAB_PROJECTS.
+    """What a pull needs of a project's JSON, which is large. ``row``: its row of RAW_GITLAB_PROJECTS.
 
-    ``disabled``: nobody can read its repository for now. ``settled``: nothing can be new in it. ``in_full``: with what
-    GitLab shows to administrators alone. ``commits``: how many GitLab counted on the default branch, where asked.
+    ``disabled``: nobody can read its repository for now. ``settled``: nothing can be new in it. ``in_full``: it shows
+    what GitLab shows only to administrators. ``commits``: how many GitLab counts on the default branch, if asked.
     """
 
     id: int
@@ -46,7 +47,7 @@ class ListedProject:
 def list_active(
     client: GitLabClient, state: GitLabState, deployment: str, pulled_at: dt.datetime, *, counted: bool = False
 ) -> Iterator[ListedProject]:
-    """The projects with activity since the state's cursor, settled ones included; all of them without a cursor.
+    """The projects with activity since the state's cursor, settled ones too; all projects if there is no cursor.
 
     Raises SourceError when GitLab refuses.
     """
@@ -58,7 +59,7 @@ def list_active(
 
 
 def listed_project(project: Json, known: ProjectState | None, deployment: str, pulled_at: dt.datetime) -> ListedProject:
-    """A project as GitLab lists it, beside what is known of it."""
+    """A project as GitLab lists it, compared with what is known of it."""
     active_at = project.get("last_activity_at") or ""
     return ListedProject(
         id=project["id"],
@@ -67,7 +68,7 @@ def listed_project(project: Json, known: ProjectState | None, deployment: str, p
         importing=project.get("import_status") in IMPORTING,
         disabled=is_disabled(project),
         settled=known is not None and _is_settled(known, active_at),
-        # The storage, which only they may change (lib/api/entities/project.rb).
+        # docs/sources/gitlab.md#repository_storage-is-shown-to-administrators-only
         in_full="repository_storage" in project,
         commits=(project.get("statistics") or {}).get("commit_count"),
         row=project_row(project, deployment, pulled_at),
@@ -77,16 +78,16 @@ def listed_project(project: Json, known: ProjectState | None, deployment: str, p
 def is_overdue(project: ListedProject, cursor: dt.datetime | None) -> bool:
     """Whether a pull that began at ``cursor`` and read all changed projects should have seen all of this one.
 
-    By time alone: what pulls know or do not know of a project may be the very mistake.
+    It compares only times, because what earlier pulls know of the project may be the very mistake.
     """
     return cursor is not None and (not project.last_activity_at or _settles_at(project.last_activity_at) <= cursor)
 
 
 def waiting(state: GitLabState, listed: Container[int]) -> list[int]:
-    """The projects that wait to be read without being listed, as their last activity may be long ago.
+    """The projects to read although they are not listed, because their last activity may be long ago.
 
-    These are all that could not be read or were importing, and some of those that were gone or disabled, of which
-    there may be thousands for good: the ones that nobody looked at for longest.
+    These are all that could not be read or were importing. Of those that were gone or disabled there may be thousands,
+    so only the few that no pull has looked at for longest are taken.
     """
     due, closed = [], []
     for project_id, known in list(state.projects.items()):

@@ -1,4 +1,4 @@
-"""What ``renku-metrics check`` tries of a deployment's GitLab."""
+"""What ``renku-metrics check`` tries with a deployment's GitLab."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from renku_metrics.sources.http import NoAnswerError, RefusedError
 
 SCOPES = frozenset({"api", "read_api"})
 ENDS_SOON = dt.timedelta(days=30)
-# The latest active ones: if none of so many has commits, something is wrong.
+# The projects active last. If none of so many has commits, something is wrong.
 PROJECTS_TRIED = 20
 
 
 def check_gitlab(deployment: Deployment, now: dt.datetime) -> Iterator[Finding]:
-    """Address and token, and that the token sees all that a pull needs."""
+    """Whether address and token are right, and whether the token sees all that a pull needs."""
     checks = _Checks(deployment, now)
     return attempts(
         f"{deployment.name}: gitlab",
@@ -64,20 +64,21 @@ class _Checks:
             raise
         except (RefusedError, SourceError):
             # Before GitLab 15.5, and for tokens of other kinds.
-            return ok(what, "this server does not tell its scopes and its end")
+            # docs/sources/gitlab.md#a-token-tells-its-scopes-since-155
+            return ok(what, "this server does not tell the token's scopes or when it ends")
         scopes = set(token["scopes"])
         if not scopes & SCOPES:
-            return failed(what, f"has scope {', '.join(sorted(scopes))}", "make one with scope read_api")
+            return failed(what, f"has only scope {', '.join(sorted(scopes))}", "make one with scope read_api")
         if token.get("expires_at"):
             ends = dt.date.fromisoformat(token["expires_at"])
             if ends <= (self._now + ENDS_SOON).date():
                 return warning(what, f"ends on {ends}: make a new one and put it where the old one is")
             return ok(what, f"has scope {', '.join(sorted(scopes))} and ends on {ends}")
-        return ok(what, f"has scope {', '.join(sorted(scopes))} and no end")
+        return ok(what, f"has scope {', '.join(sorted(scopes))} and never ends")
 
     def administrator(self) -> Finding:
         check_administrator(self._client)
-        return ok("gitlab administrator", "the token is an administrator's")
+        return ok("gitlab administrator", "the token belongs to an administrator")
 
     def people(self) -> Finding:
         what = "gitlab people"
@@ -95,7 +96,7 @@ class _Checks:
         what = "gitlab private projects"
         if self._first_page("/projects", {"visibility": "private", "per_page": 1}):
             return ok(what, "are visible")
-        return warning(what, f"none is visible: if there are any, the token does not see them; {ADMINISTRATOR}")
+        return warning(what, f"none is visible. If there are any, the token does not see them: {ADMINISTRATOR}")
 
     def commits(self) -> Finding:
         what = "gitlab commits"
@@ -110,7 +111,8 @@ class _Checks:
                 if error.status not in (403, 404):
                     raise
         return warning(
-            what, f"none could be read in the {len(self._projects)} projects active last: is there any repository?"
+            what,
+            f"none could be read in the {len(self._projects)} projects active last: see whether any has a repository",
         )
 
     def pushes(self) -> Finding:
@@ -120,7 +122,7 @@ class _Checks:
         try:
             self._first_page(f"/projects/{self._projects[0]['id']}/events", {"action": "pushed", "per_page": 1})
         except RefusedError as error:
-            return warning(what, f"refused with {error}: commits under addresses nobody has stay unlinked")
+            return warning(what, f"refused with {error}: commits with an address that no account has stay unlinked")
         return ok(what, "are readable")
 
     @cached_property

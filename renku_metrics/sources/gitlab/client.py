@@ -35,10 +35,10 @@ Query = Mapping[str, str | int]
 
 @dataclass(frozen=True)
 class Page:
-    """A page of a list. ``following``: what the query of the next page changes; None on the last one.
+    """A page of a list. ``following``: the parameters that the query of the next page changes; None on the last one.
 
-    ``numbered``: whether pages go by number, so that they shift with what comes and goes before them, and not by key.
-    ``total``: how many items the list has, where GitLab tells.
+    ``numbered``: whether pages go by number, not by key, so that they shift if items before them come or go.
+    ``total``: how many items the list has, if GitLab tells.
     """
 
     items: list[Json]
@@ -50,8 +50,7 @@ class Page:
 class GitLabClient:
     """Asks one deployment's GitLab. May be used from several threads.
 
-    Every method raises SourceError when the token is refused, and NoAnswerError when one request gets no usable
-    answer.
+    Every method raises SourceError if the token is refused, and NoAnswerError if a request gets no usable answer.
     """
 
     def __init__(
@@ -70,31 +69,32 @@ class GitLabClient:
         self._token = self._settings.token.reveal()
         self.token_name = f"the token in {self._settings.token.variable}"
         if not (self._token.isascii() and self._token.isprintable()):
-            # The HTTP library would refuse it by quoting it.
+            # The HTTP library would refuse it too, but quote it in its error.
             raise SourceError(
-                f"{self.where}: {self.token_name} holds characters of no token; set the token alone, unquoted"
+                f"{self.where}: {self.token_name} has characters that no token has; set it alone, without quotes"
             )
         self._of_thread = threading.local()
 
     def get(self, path: str, query: Query | None = None) -> Any:
-        """The JSON at a path below /api/v4. Raises RefusedError for any 4xx but a refused token."""
+        """The JSON at a path below /api/v4. Raises RefusedError for any 4xx except a refused token."""
         return content_of(self._response(path, query or {}))
 
     def count(self, path: str) -> int | None:
-        """How many items the list at a path has; None when GitLab does not say, as of more than 10,000.
+        """How many items the list at a path has; None if GitLab does not tell, for example for more than 10,000.
 
         Raises RefusedError like ``get``.
         """
         return _total(self._response(path, {"per_page": 1}))
 
     def pages(self, path: str, query: Query) -> Iterator[list[Json]]:
-        """What is on the pages of a list, up to 100 items on each."""
+        """The items of each page of a list, up to 100 a page."""
         return (page.items for page in self.whole_pages(path, query))
 
     def whole_pages(self, path: str, query: Query) -> Iterator[Page]:
         """The pages of a list.
 
-        Only the query of the link to the next page is followed: its host is the server's own idea of its name.
+        Of the link to the next page only the query is used, because its host may be another than the one that was asked
+        (docs/sources/gitlab.md#the-link-to-the-next-page-has-the-servers-own-host).
         """
         asked: dict[str, str | int] = {"per_page": self.page_length, **query}
         while True:
@@ -107,7 +107,7 @@ class GitLabClient:
                 return
             if asked == (asked := {**asked, **following}):
                 raise NoAnswerError(
-                    self.where, f"/api/v4{path} gave a page again as the next one; let no proxy change what is asked"
+                    self.where, f"/api/v4{path} gave a page again as the next one; let no proxy change the query"
                 )
 
     def _response(self, path: str, query: Query) -> requests.Response:
@@ -139,7 +139,7 @@ class GitLabClient:
     def _token_refused(self, error: GitlabError) -> str:
         return (
             f"{self.where}: {self.token_name} was refused (status {error.response_code}); "
-            "set an administrator's that is valid, with scope read_api"
+            "set an administrator's token that is valid and has scope read_api"
         )
 
 
@@ -149,7 +149,7 @@ def _total(response: requests.Response) -> int | None:
 
 
 def _next_page(response: requests.Response) -> dict[str, str] | None:
-    """What the query of the next page changes; None on the last one."""
+    """The parameters that the query of the next page changes; None on the last page."""
     link = response.links.get("next", {}).get("url")
     if link:
         return dict(parse_qsl(urlsplit(link).query))

@@ -13,18 +13,19 @@ from renku_metrics.sources.gitlab.client import Json
 from renku_metrics.sources.gitlab.renku_commits import RenkuMessage, is_renku_committer, read_message
 from renku_metrics.tables import RAW_GITLAB_COMMITS
 
-# Raised with every change of what is read of the same address, message or committer (addresses.py, renku_commits.py):
-# the next reconciliation then corrects what older readers read.
+# Raise it if the same address, message or committer is read differently (addresses.py, renku_commits.py). The next
+# reconciliation then corrects what older readers read.
 READER_VERSION = 1
-# What stands for a date that the calendar of Python does not hold; git takes any number of seconds.
+# These replace dates outside Python's calendar, because git takes any number of seconds.
+# docs/sources/gitlab.md#commit-dates-are-the-clients
 LONG_AGO = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
 FAR_AHEAD = dt.datetime(9999, 12, 31, tzinfo=dt.UTC)
 
 
-# Slots: a deployment has millions of commits, and a pull holds as many as its largest projects have.
+# Slots save memory: a pull can hold hundreds of thousands of commits at once.
 @dataclass(slots=True)
 class Commit:
-    """A commit without anything personal in clear. ``seen_at`` is the pull that first saw it."""
+    """A commit without anything personal in clear. ``seen_at``: when the pull began that first saw it."""
 
     sha: str
     parents: list[str]
@@ -49,9 +50,10 @@ def read_commit(
     seen_at: dt.datetime,
     domains: Collection[str],
 ) -> Commit:
-    """What is kept of GitLab's JSON; ``dated_at`` is told the sha and the committed date, UTC.
+    """What is kept of GitLab's JSON.
 
-    ``domains`` are those under which people see this deployment.
+    ``dated_at``: tells when a commit counts as made, given its sha and its committed date (UTC). ``domains``: those of
+    this deployment.
     """
     sha = commit["id"]
     by_renku = is_renku_committer(commit["committer_name"] or "", commit["committer_email"] or "")
@@ -68,7 +70,7 @@ def read_commit(
 
 
 def committed_at(text: str) -> dt.datetime:
-    """The committed date, UTC; the first or last that there is, for one beyond the years 1 to 9999."""
+    """The committed date, UTC; LONG_AGO or FAR_AHEAD if its year is not within 1 to 9999."""
     try:
         return dt.datetime.fromisoformat(text).astimezone(dt.UTC)
     except (ValueError, OverflowError):
@@ -76,7 +78,7 @@ def committed_at(text: str) -> dt.datetime:
 
 
 def commits_frame(deployment: str, found: Sequence[tuple[int, Commit]]) -> pd.DataFrame:
-    """Commits, each with the project it was found in, as a frame of RAW_GITLAB_COMMITS."""
+    """A frame of RAW_GITLAB_COMMITS: one row per commit, with the project it was found in."""
     commits = [commit for _, commit in found]
     addresses, messages = [commit.address for commit in commits], [commit.message for commit in commits]
     return RAW_GITLAB_COMMITS.frame_of_columns(

@@ -1,4 +1,4 @@
-"""What the next pull of a GitLab would cost in requests, found out by asking for as little as that takes."""
+"""What the next pull of a GitLab would cost in requests. Finding out costs as few requests as possible."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def cost_of_pull(
     listing = client.connection.requests_made - before
     changed = [project for project in active if not project.settled]
     looked_up = waiting(since, {project.id for project in active})
-    # What was gone or disabled most likely still is.
+    # A project that was gone or disabled most likely still is.
     to_read = [number for number in looked_up if since.projects[number].closed_at is None]
     known_projects = len(since.projects.keys() | {project.id for project in active})
     requests = Counter(
@@ -78,7 +78,7 @@ def _of_users(client: GitLabClient, stored: pd.DataFrame) -> dict[str, int]:
         users = None
     number = len(stored) if users is None else users
     last_day = max(stored["last_activity_on"].dropna(), default=None)
-    # As many as were active on the last days are likely to be again.
+    # As many users as were active on the last two days are likely to be active again.
     lately = (dt.date.fromisoformat(last_day) - ONE_DAY).isoformat() if last_day else ""
     read = stored["addresses_on"].notna()
     active = int((read & (stored["last_activity_on"].fillna("") >= lately)).sum()) if last_day else 0

@@ -1,7 +1,7 @@
-"""What is new in one project, by its moved branch heads: listed as revision ranges pinned to commit ids.
+"""The new commits of one project: those of its moved branch heads, listed as ranges between commit ids.
 
-Never by date (git hides commits behind an older date), and never with ``all=true`` (GitLab repeats its first page,
-gitlab-org/gitlab#586997).
+They are never listed by date (docs/sources/gitlab.md#dates-hide-commits), and never with ``all=true``
+(docs/sources/gitlab.md#alltrue-repeats-its-first-page).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from renku_metrics.sources.gitlab.client import GitLabClient, Json
 from renku_metrics.sources.gitlab.state import ProjectState
 from renku_metrics.sources.http import RefusedError
 
-# How a listing ended: so that it was certainly whole, with an empty page, or refused.
+# How a listing ended: it was certainly whole, ended with an empty page, or was refused.
 End = Literal["certain", "empty", "refused"]
 
 
@@ -25,16 +25,17 @@ def new_commits(
     branches: Branches,
     branches_now: Callable[[], Branches | None],
 ) -> Iterator[Json]:
-    """Every commit, once, that is reachable from a head that moved and from none of the known ones.
+    """Every commit, once, that a moved head holds and no known head holds.
 
-    A head costs nothing when it is known or was listed on the way: every branch at its first sight that is merged
-    into what is new of the default one. Any other costs a request at least. One of these without anything new (a
-    branch made of an old commit) ends with an empty page; that this is the truth is confirmed for all of them
-    together by ``branches_now``. Raises UnreadError when a head vanished or a listing cannot be trusted.
+    A head costs no request if it is known or was listed on the way. Every new branch is listed so if it is merged into
+    what is new on the default branch. Any other head costs at least one request. An empty page can mean that nothing is
+    new (a branch made from an old commit) or that a commit is gone, so all such heads are checked together at the end,
+    with ``branches_now`` (docs/sources/gitlab.md#a-vanished-commit-gives-an-empty-page). Raises UnreadError if a head
+    vanished or a listing cannot be trusted.
     """
     listing = _Listing(client, project_id)
     passed = set(known.heads.values())
-    # The default branch first: what is merged into it is then listed too.
+    # The default branch first, because this lists what is merged into it too.
     for key in sorted(branches.heads, key=lambda key: key != branches.default):
         head, old_head = branches.heads[key], known.heads.get(key)
         if head in passed or head in listing.listed:
@@ -47,7 +48,7 @@ def new_commits(
 
 
 class _Doubt(NamedTuple):
-    """A range that ended with an empty page, and the bases left to try if its own was gone."""
+    """A range that ended with an empty page, and the bases to try if its own is gone."""
 
     base: str
     head: str
@@ -55,7 +56,7 @@ class _Doubt(NamedTuple):
 
 
 class _Listing:
-    """Lists commits of one project, each once: those in ``listed`` are not given again."""
+    """Lists commits of one project. Each is given once: those in ``listed`` are not given again."""
 
     def __init__(self, client: GitLabClient, project_id: int) -> None:
         self._client = client
@@ -64,7 +65,7 @@ class _Listing:
         self.doubtful: list[_Doubt] = []
 
     def since(self, bases: list[str], head: str) -> Iterator[Json]:
-        """The commits of ``base..head`` for the first base that is still there; without any, the whole history."""
+        """The commits of ``base..head`` for the first base that still exists; the whole history if none does."""
         for tried, base in enumerate(bases, 1):
             end = yield from self._range(base, head)
             if end == "certain":
@@ -73,13 +74,13 @@ class _Listing:
                 self.doubtful.append(_Doubt(base, head, bases[tried:]))
                 return
             if self._exists(base):
-                raise UnreadError("commits refused although the one they follow is there")
+                raise UnreadError("commits were refused although the one they follow is there")
         yield from self._history(head)
 
     def resolve(self, standing: Collection[str]) -> Iterator[Json]:
-        """What the doubtful ranges left out; ``standing`` are heads that exist for certain.
+        """What the doubtful ranges left out. ``standing``: heads that certainly exist.
 
-        GitLab answers a range of which an end is gone with an empty page, like one with nothing more in it.
+        If an end of a range is gone, GitLab answers with an empty page, as it does if nothing is new.
         """
         there = set(standing)
         doubtful, self.doubtful = self.doubtful, []
@@ -99,18 +100,19 @@ class _Listing:
             for page in self._pages(f"{base}..{head}", open_ends):
                 length = len(page)
                 yield from self._new_of(page)
-                # Other open ends are in the base's history.
+                # Any other open end may be an older commit of the base, so it proves nothing.
                 if open_ends <= {base}:
                     return "certain"
         except RefusedError as error:
             if error.status not in (400, 404):
-                raise UnreadError(f"commits refused with status {error.status}") from None
+                raise UnreadError(f"commits were refused with status {error.status}") from None
             return "refused"
-        # A page that is neither full nor empty is the last.
+        # A page that is neither full nor empty is the last:
+        # docs/sources/gitlab.md#a-full-last-page-of-commits-has-an-empty-one-after-it
         return "certain" if length % self._client.page_length else "empty"
 
     def _history(self, head: str) -> Iterator[Json]:
-        """The head and all its ancestors. Raises UnreadError when they are not all there."""
+        """The head and all its ancestors. Raises UnreadError if some are missing."""
         open_ends = {head}
         try:
             for page in self._pages(head, open_ends):
@@ -118,11 +120,11 @@ class _Listing:
                 if not open_ends:
                     return
         except RefusedError as error:
-            raise UnreadError(f"commits refused with status {error.status}") from None
-        raise UnreadError("the commits of a head ended early")
+            raise UnreadError(f"commits were refused with status {error.status}") from None
+        raise UnreadError("the list of a head's commits ended early")
 
     def _pages(self, revision: str, open_ends: set[str]) -> Iterator[list[Json]]:
-        """The pages of a listing; keeps ``open_ends`` to those commits and parents that are not listed so far."""
+        """The pages of a listing. Keeps in ``open_ends`` those commits and parents that are not listed so far."""
         listed: set[str] = set()
         for page in self._client.pages(self._path, {"ref_name": revision}):
             with readable():
@@ -146,5 +148,5 @@ class _Listing:
         except RefusedError as error:
             if error.status in (400, 404):
                 return False
-            raise UnreadError(f"a commit refused with status {error.status}") from None
+            raise UnreadError(f"a commit was refused with status {error.status}") from None
         return True

@@ -24,16 +24,16 @@ from renku_metrics.sources.progress import Progress
 from renku_metrics.sources.source import Batch, Fact
 from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_GITLAB_PROJECTS, RAW_GITLAB_PUSHES
 
-# A batch is written to a file for each of its days: the larger it is, the fewer files are written twice.
+# A batch is merged into one file for each of its months, so the larger it is, the fewer files are written twice.
 COMMITS_A_BATCH = 100_000
 SECONDS_A_BATCH = 60.0
-# So many projects in a row without an answer are no broken projects but a broken server.
+# If so many projects in a row get no answer, the server is broken, not the projects.
 UNANSWERED_IN_A_ROW = 10
 
 
 @dataclass
 class Summary:
-    """What a pull saw. ``unread``: why each project that could not be read was not."""
+    """What a pull saw. ``unread``: the projects that could not be read, with the reason."""
 
     started_at: dt.datetime
     listed: int = 0
@@ -44,14 +44,14 @@ class Summary:
 
     @property
     def complete(self) -> bool:
-        """Whether every commit that was pushed before the pull began is in."""
+        """Whether the pull brought every commit that was pushed before it began."""
         return self.finished and not self.unread
 
 
 class History:
-    """One pull of commits and, where asked for, push events. Iterate ``batches``, then look at ``summary``.
+    """One pull of commits and, if asked for, push events. Iterate ``batches``, then look at ``summary``.
 
-    ``anew`` reads every branch of every project whole, whatever is known of them: a reconciliation. ``say`` is told
+    ``anew``: reads every branch of every project from the start, even what is known: a reconciliation. ``say`` hears
     every few seconds how far the pull is.
     """
 
@@ -74,7 +74,7 @@ class History:
         self._anew = anew
         starts_earlier = state.start is not None and deployment.start < state.start
         if starts_earlier or (with_pushes and not state.pushes):
-            # What is missing of the commits that are stored is only found by reading every project anew.
+            # Only reading every project again finds the days, or the pushers, that are not stored.
             state = GitLabState(redated=state.redated, pushes=with_pushes)
         state.start = deployment.start
         self._state = state
@@ -92,8 +92,8 @@ class History:
     def batches(self) -> Generator[Batch, None, None]:
         """Reads every project that may have changed.
 
-        Raises SourceError when the token is refused or the server gives up on the way, after a batch of what was
-        read before.
+        Raises SourceError if the token is refused or the server gives up on the way, after a batch of what was read
+        before.
         """
         with _rare_collections():
             yield from self._batches()
@@ -136,10 +136,11 @@ class History:
         return self._reader.read(project, known, ProjectState() if self._anew else known)
 
     def _projects_to_read(self) -> Iterator[ListedProject]:
-        """Raises SourceError when the token is no administrator's: to whom nothing is shown there is nothing to read.
+        """Raises SourceError unless the token belongs to an administrator.
 
-        With nothing to read it costs no request where any project is listed as administrators see it, as the overlap
-        of the list sees to on all but the quietest deployments; where none is, one.
+        To anybody else GitLab shows a shorter or an empty list, and the pull would look complete. The check costs one
+        request. It is skipped if there is nothing to read and a listed project shows fields that only administrators
+        see; the overlap of the list brings such a project on nearly every deployment.
         """
         for project in self._changed_projects():
             self._confirm_rights()
@@ -167,18 +168,19 @@ class History:
             yield from self._looked_up(project_id, self._state.projects[project_id])
 
     def _looked_up(self, project_id: int, known: ProjectState) -> Iterator[ListedProject]:
-        """A project whose activity may be long ago but which waits to be read."""
+        """A project that waits to be read, although its last activity may be long ago."""
         try:
             project = self._client.get(f"/projects/{project_id}")
         except RefusedError as error:
             if error.status == 404:
-                # GitLab answers the same for a project that somebody may not see.
+                # GitLab answers the same if the token may not see the project:
+                # docs/sources/gitlab.md#a-hidden-project-looks-like-one-that-is-gone
                 self._confirm_rights()
                 known.unread, known.importing, known.closed_at = None, False, self._pulled_at
                 return
             if error.status == 403:
                 check_administrator(self._client)
-            trouble = f"the project refused with status {error.status}"
+            trouble = f"the project was refused with status {error.status}"
         except NoAnswerError as error:
             trouble = error.trouble
         else:
@@ -210,9 +212,9 @@ class History:
         self._progress.tell(self.summary.read, total, self.summary.commits, requests)
 
     def _newly_redated(self) -> Iterator[Batch]:
-        """A batch without rows when commits were redated: this is remembered before their rows are stored.
+        """A batch without rows if commits were redated, so that their new dates are stored before their rows.
 
-        So a pull that ends between the two does not date a commit anew.
+        Otherwise a pull that ends between the two would lose the dates, and the next one would choose others.
         """
         if len(self._state.redated) > self._redated:
             self._redated = len(self._state.redated)
@@ -244,9 +246,9 @@ class History:
 
 @contextmanager
 def _rare_collections() -> Iterator[None]:
-    """Python looks for garbage cycles seldom, which are not made here.
+    """Makes Python look for garbage cycles seldom, because a pull makes none.
 
-    After each 700 new objects, as is usual, it took a quarter of the time that a pull is at work.
+    At the usual threshold of 700 new objects, looking took a quarter of a pull's working time.
     """
     usual = gc.get_threshold()
     gc.set_threshold(100_000, 50, 100)

@@ -20,11 +20,12 @@ from renku_metrics.sources.gitlab.pushes import Row, attribute, read_pushes
 from renku_metrics.sources.gitlab.state import ProjectState
 from renku_metrics.sources.http import NoAnswerError, RefusedError
 
-# A push event comes moments after its commits; one that has not come by then never will.
+# A push event comes moments after its commits. If it has not come within this time, it never will.
+# docs/sources/gitlab.md#a-push-event-comes-after-its-commits
 PUSH_EXPECTED_WITHIN = 3 * ONE_DAY
-# More that wait for one push are an import, of which no push event tells.
+# If more commits of a project wait for a push event, they were imported, and no push event tells of an import.
 WAITING_AT_MOST = 1_000
-# Of a project's new commits, so many are held until its pushes are known; more are an import, and are passed on.
+# So many new commits of a project are held until its pushes are known. More are an import and are passed on at once.
 HELD_AT_MOST = 20_000
 COMMITS_A_PART = 5_000
 
@@ -32,7 +33,7 @@ COMMITS_A_PART = 5_000
 class Dating:
     """When commits count as made: at their committed date, or when they were first seen if that was earlier.
 
-    ``redated`` holds those first seen before their date, once and for all.
+    ``redated`` holds those that were first seen before their date. Their time is chosen once and never changes.
     """
 
     def __init__(self, redated: dict[str, dt.datetime], pulled_at: dt.datetime) -> None:
@@ -53,10 +54,9 @@ class Dating:
 
 @dataclass
 class ProjectRead:
-    """Commits and pushes that are new in a project, or the last part of them with what to remember of it.
+    """A part of the new commits and pushes of a project. The last part also holds what to remember of the project.
 
-    ``state`` is None as long as parts are to come. ``unanswered``: what came instead of an answer when the project
-    is unread for lack of one.
+    ``state``: None if more parts follow. ``unanswered``: the error if the project is unread because no answer came.
     """
 
     project: ListedProject
@@ -93,9 +93,9 @@ class ProjectReader:
         self._with_pushes = with_pushes
 
     def read(self, project: ListedProject, known: ProjectState, since: ProjectState) -> Iterator[ProjectRead]:
-        """What is new since ``since``, which is ``known`` itself or a blank one to read everything.
+        """What is new since ``since``: ``known`` itself, or a blank state to read everything.
 
-        Raises SourceError when the token is refused.
+        Raises SourceError if the token is refused.
         """
         unanswered = None
         try:
@@ -103,7 +103,7 @@ class ProjectReader:
             if branches is not None:
                 yield from self._read_commits(project, since, branches)
                 return
-            # Gone or disabled, and perhaps back one day: what is known stays as it is.
+            # Gone or disabled. What is known stays as it is, because the project may come back.
             trouble = None
         except UnreadError as error:
             trouble = str(error)
@@ -144,10 +144,10 @@ class ProjectReader:
             default_head=branches.default_head,
             unread="a branch without a commit" if branches.headless else None,
         )
-        # Commits of an earlier pull are told of again when their push event came after it.
+        # Commits of an earlier pull are handed out again if their push event has come since.
         waiting = {commit.sha: commit for commit in since.unpushed}
         held |= waiting
-        # Without a commit to explain, push events are left for the pull that brings one.
+        # If no commit waits for a push event, a later pull that brings one asks for them.
         pushes = self._pushes(project.id, state) if self._with_pushes and held else []
         brought = attribute(held, pushes)
         state.unpushed = self._unpushed(since, held.values(), brought)
@@ -169,7 +169,7 @@ class ProjectReader:
         try:
             pushes = read_pushes(self._client, self._deployment.name, project_id, state.pushes_until, self._pulled_at)
         except (RefusedError, NoAnswerError):
-            # They only serve linking; the next pull asks for the same time again.
+            # Push events only serve linking, so the pull goes on. The next one asks for the same time again.
             return []
         state.pushes_until = self._pulled_at
         return pushes
@@ -177,7 +177,7 @@ class ProjectReader:
     def _unpushed(self, since: ProjectState, commits: Iterable[Commit], brought: set[str]) -> list[Commit]:
         """The commits whose push event may still come."""
         young = self._pulled_at - PUSH_EXPECTED_WITHIN
-        # Of a project seen for the first time, only young commits can have been pushed just now.
+        # In a project that is seen for the first time, only young commits can have been pushed just now.
         seen_before = bool(since.heads)
         waiting = [
             commit

@@ -15,12 +15,12 @@ from renku_metrics.sources.http import NoAnswerError, RefusedError
 from renku_metrics.sources.progress import Progress
 from renku_metrics.tables import RAW_GITLAB_PROJECTS
 
-KEYSET = {"pagination": "keyset", "order_by": "id", "sort": "asc"}
-ADMINISTRATOR = "set an administrator's, with scope read_api (and admin_mode where the server asks for it)"
+BY_ID = {"pagination": "keyset", "order_by": "id", "sort": "asc"}
+ADMINISTRATOR = "set an administrator's token with scope read_api (and admin_mode if the server asks for it)"
 
 
 def pull_projects(client: GitLabClient, deployment: Deployment, pulled_at: dt.datetime) -> pd.DataFrame:
-    """All projects as RAW_GITLAB_PROJECTS. Raises SourceError when the listing cannot be had whole."""
+    """All projects as RAW_GITLAB_PROJECTS. Raises SourceError if the list cannot be read whole."""
     progress = Progress(client.where, client.connection.say, client.connection.patience.clock)
     rows = []
     for project in list_projects(client, {}):
@@ -31,26 +31,28 @@ def pull_projects(client: GitLabClient, deployment: Deployment, pulled_at: dt.da
 
 
 def list_projects(client: GitLabClient, query: dict[str, str]) -> Iterator[Json]:
-    """The projects that the query selects, by id.
+    """The projects that the query selects, in the order of their ids.
 
-    Raises SourceError when GitLab refuses, NoAnswerError when it does not lead on as far as it should.
+    Raises SourceError if GitLab refuses, NoAnswerError if the list ends too early.
     """
     try:
-        for page in client.whole_pages("/projects", {**KEYSET, **query}):
+        for page in client.whole_pages("/projects", {**BY_ID, **query}):
             yield from page.items
-            # By key, GitLab links a next page from every one that holds a project.
+            # docs/sources/gitlab.md#projects-by-key-end-with-an-empty-page
             if page.items and page.following is None and not page.numbered:
                 raise NoAnswerError(
                     client.where, "/api/v4/projects ended without the link to a next page; let no proxy remove it"
                 )
     except RefusedError as error:
-        raise SourceError(f"{client.where}: the list of projects was refused with status {error.status}") from None
+        raise SourceError(
+            f"{client.where}: the list of projects was refused with status {error.status}; {ADMINISTRATOR}"
+        ) from None
 
 
 def check_administrator(client: GitLabClient) -> None:
-    """Raises SourceError when the token is no administrator's, to whom GitLab shows some projects and not others.
+    """Raises SourceError unless the token belongs to an administrator, because GitLab hides projects from anybody else.
 
-    So it does when the token is an account's that was blocked.
+    Raises it also if the account of the token was blocked.
     """
     try:
         user = client.get("/user")
@@ -82,5 +84,5 @@ def project_row(project: Json, deployment: str, pulled_at: dt.datetime) -> dict[
 
 
 def read_time(text: str | None) -> dt.datetime | None:
-    """GitLab's time in UTC."""
+    """A time that GitLab wrote, in UTC."""
     return dt.datetime.fromisoformat(text).astimezone(dt.UTC) if text else None

@@ -13,10 +13,11 @@ from renku_metrics.sources.gitlab.branches import UNREADABLE
 from renku_metrics.sources.gitlab.client import GitLabClient, Json
 from renku_metrics.sources.gitlab.commits import Commit
 
-# Events are asked for by whole days of the server's own time zone, and come a moment after their push.
-OVERLAP = 2 * ONE_DAY
+# GitLab takes only whole days of its own time zone, and an event comes a moment after its push.
+# docs/sources/gitlab.md#push-events-are-asked-for-by-days-of-the-server
+PUSHES_OVERLAP = 2 * ONE_DAY
 LONGEST_PULL = dt.timedelta(hours=6)
-# Commits looked at for one push beyond its own; more lie between only for branches that parted very long ago.
+# So many commits beyond its own are looked at for one push. Only branches that parted very long ago have more between.
 LONGEST_WALK = 2_000
 
 Row = dict[str, Any]
@@ -25,17 +26,17 @@ Row = dict[str, Any]
 def read_pushes(
     client: GitLabClient, deployment: str, project_id: int, until: dt.datetime | None, pulled_at: dt.datetime
 ) -> list[Row]:
-    """Rows of RAW_GITLAB_PUSHES for every push event since ``until``, or ever, but those that cannot be read.
+    """Rows of RAW_GITLAB_PUSHES: one per push event since ``until``, or of all time if it is None.
 
-    Raises RefusedError when GitLab does not tell of this project's events.
+    Events that cannot be read are left out. Raises RefusedError if GitLab does not tell of this project's events.
     """
     query = {"action": "pushed", "sort": "asc"}
     if until is not None:
-        query["after"] = (until - OVERLAP).date().isoformat()
+        query["after"] = (until - PUSHES_OVERLAP).date().isoformat()
     rows = []
     for page in client.pages(f"/projects/{project_id}/events", query):
         for event in page:
-            # They only serve linking: what tells no time is left out, and costs at most a pusher.
+            # Push events only serve linking, so an event that is left out costs at most a pusher.
             with suppress(*UNREADABLE):
                 rows.append(
                     {"deployment": deployment, "project_id": project_id, "pulled_at": pulled_at} | _of_event(event)
@@ -62,8 +63,9 @@ def _of_event(event: Json) -> Row:
 def attribute(commits: Mapping[str, Commit], pushes: Iterable[Row]) -> set[str]:
     """Writes the pusher into the commits that a push certainly brought; returns their shas.
 
-    ``commits`` may be a part of the history. A push is certain when the commits from its head that its base does
-    not hold are exactly as many as GitLab counted; it brought those of them that no push before it shows.
+    ``commits`` may be a part of the history. GitLab counts the commits that the head of a push holds and its base does
+    not (docs/sources/gitlab.md#what-commit_count-counts). A push is certain if exactly so many are found. It brought
+    those of them that no earlier push shows.
     """
     brought: set[str] = set()
     there: set[str] = set()
@@ -73,7 +75,7 @@ def attribute(commits: Mapping[str, Commit], pushes: Iterable[Row]) -> set[str]:
             carried = _in_a_row(commits, head, count) or _beside(commits, head, base, count)
             addresses = len({commits[sha].address.hash for sha in carried})
             for sha in carried:
-                # What an earlier pull saw was not brought by a push after it.
+                # A push cannot have brought a commit that a pull before it saw.
                 if sha not in there and push["pushed_at"] <= commits[sha].seen_at + LONGEST_PULL:
                     commits[sha].pusher_id = push["gitlab_user_id"]
                     commits[sha].push_addresses = addresses
@@ -93,9 +95,9 @@ def _add_history(commits: Mapping[str, Commit], there: set[str], heads: Iterable
 
 
 def _in_a_row(commits: Mapping[str, Commit], head: str, count: int) -> list[str]:
-    """The ``count`` commits from the head when each but the last has one parent, else none.
+    """The ``count`` commits from the head on if each but the last has one parent, else none.
 
-    Then no others can have been in the push, whatever its base was.
+    Then the push can have held no other commits, whatever its base was.
     """
     row = [head]
     while len(row) < count:
@@ -107,8 +109,8 @@ def _in_a_row(commits: Mapping[str, Commit], head: str, count: int) -> list[str]
 
 
 def _beside(commits: Mapping[str, Commit], head: str, base: str | None, count: int) -> list[str]:
-    """The known commits that the head holds and the base does not, when they are ``count``; else none."""
-    # Youngest first, like git: what the base holds is painted on the way, until only painted ones are left.
+    """The known commits that the head holds and the base does not, if there are ``count`` of them; else none."""
+    # Youngest first, like git. The base's commits are painted on the way, until only painted ones are left to look at.
     painted = {head: False}
     if base is not None and base in commits:
         painted[base] = True

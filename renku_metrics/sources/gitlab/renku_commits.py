@@ -1,7 +1,7 @@
-"""Reads from a commit message what renku did, and nothing else of it.
+"""Reads from a commit message what renku did, and nothing else.
 
-The rules come from renku-python itself, versions 0.3 to 2.9 (facts/renku-sources.md, 2.1 to 2.3). What is
-returned is drawn from closed sets of words, so nothing that a person wrote survives.
+The rules come from renku-python itself, versions 0.3 to 2.9 (docs/sources/renku-commits.md). All words that are
+returned come from closed sets, so nothing that a person wrote is kept.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ Surface = Literal["cli", "ui"]
 
 @dataclass(frozen=True)
 class RenkuMessage:
-    """What a commit message tells about renku; everything empty for a message that renku did not make.
+    """What a commit message tells about renku; all fields are empty if renku did not make the message.
 
-    ``command`` is a sub-command in one spelling for all versions and surfaces (``dataset rm`` also where the UI
-    writes ``dataset remove``). ``options`` are long names such as ``--create``, sorted, without values, and
-    without those of the user's own command behind ``renku run``. ``helper`` says what a helper commit of the
-    CLI does; such a commit has no ``command``.
+    ``command`` is a sub-command, spelled alike for all versions and surfaces (``dataset rm`` also if the UI writes
+    ``dataset remove``). ``options`` are long names such as ``--create``, sorted and without values; the options of the
+    user's own command after ``renku run`` are left out. ``helper`` says what a helper commit of the CLI does; such a
+    commit has no ``command``.
     """
 
     surface: Surface | None = None
@@ -33,7 +33,7 @@ class RenkuMessage:
 
 @dataclass(frozen=True)
 class _Options:
-    """Options of one sub-command by every spelling, over all versions of renku; each maps to its long name."""
+    """The options of one sub-command: each spelling of any version of renku, with the option's long name."""
 
     flags: Mapping[str, str]
     valued: Mapping[str, str]
@@ -120,7 +120,7 @@ COMMANDS: Mapping[str, _Options] = {
     "graph update": _options("-n/--dry-run"),
 }
 
-# Commands that renku refuses without an argument: `renku run` alone is a person's remark.
+# renku refuses these without an argument, so `renku run` alone is a person's remark.
 NEEDS_ARGUMENT = frozenset(
     {
         "run",
@@ -159,10 +159,10 @@ HELPERS = (
 )
 
 PROGRAM = re.compile(r"(?:renku|python -m renku(?:\.ui)?(?:\.cli)?) +(?P<rest>\S.*)")
-# `service`, or since 1.0 the host of the deployment it happened on.
+# `service`, or since 1.0 the host of the deployment: docs/sources/renku-commits.md#the-ui-writes-a-prefix
 UI_PREFIX = re.compile(r"(?P<host>[A-Za-z0-9.-]+)(?::\d+)?: +(?P<rest>\S.*)")
 GLOBAL_OPTIONS_WITH_VALUE = frozenset({"--path", "--renku-home"})
-AUTOSAVE = re.compile(r"Auto-saving for \S+ on branch \S+ from commit [0-9a-f]{7,40}\b")
+AUTOSAVE_MESSAGE = re.compile(r"Auto-saving for \S+ on branch \S+ from commit [0-9a-f]{7,40}\b")
 SAVED = re.compile(r"Saved changes to: \S")
 
 COMMITTER_NAME = re.compile(r"renku \d+\.\d+")
@@ -170,13 +170,14 @@ COMMITTER_ADDRESS = re.compile(r"renku-python/tree/v|^renku\+[^@]*@datascience\.
 
 
 def read_message(message: str, *, by_renku: bool, domains: Collection[str]) -> RenkuMessage:
-    """What renku did according to the whole message of a commit.
+    """What renku did, according to the whole message of a commit.
 
-    ``by_renku``: whether renku is the committer. Where it is not, or no more since a rebase, a message is one of the
-    UI only under ``service`` or one of the deployment's ``domains``: people write `flights.py: dataset create helper`.
+    ``by_renku``: whether renku is the committer. A rebase replaces the committer, so a message can be the UI's even if
+    renku is not. Then its prefix must be ``service`` or one of the deployment's ``domains``, because people write
+    `flights.py: dataset create helper` (docs/sources/renku-commits.md#a-rebase-replaces-the-committer).
     """
     text = _first_paragraph(message)
-    if AUTOSAVE.match(text):
+    if AUTOSAVE_MESSAGE.match(text):
         return RenkuMessage(autosave=True)
     for pattern, helper in HELPERS:
         if pattern.match(text):
@@ -198,6 +199,7 @@ def is_renku_committer(name: str, email: str) -> bool:
 
 def _first_paragraph(message: str) -> str:
     # renku wraps its messages at 100 characters; a blank line and the transaction id follow.
+    # docs/sources/renku-commits.md#messages-are-wrapped-at-100-characters
     paragraph = re.split(r"\n[^\S\n]*\n", message.replace("\r\n", "\n").strip(), maxsplit=1)[0]
     return " ".join(line.strip() for line in paragraph.split("\n"))
 

@@ -1,4 +1,4 @@
-"""What a deployment file says of its GitLab."""
+"""What a deployment file says about its GitLab."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from renku_metrics.deployments import SecretReference, Section, WebAddress
 
 
 class GitLab(Section):
-    """``concurrency``: requests in flight, and ``requests_per_minute``, of GitLab and Keycloak together."""
+    """``concurrency`` (requests in flight) and ``requests_per_minute`` limit GitLab and Keycloak together."""
 
     url: WebAddress
     token: SecretReference

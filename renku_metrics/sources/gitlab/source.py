@@ -1,4 +1,4 @@
-"""GitLab as a source: a state, which tells of commits that are still on a branch."""
+"""GitLab as a source. It is a state: it tells only of commits that are still on a branch."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def _users(request: Request) -> Iterator[Batch]:
 
 
 def _history(request: Request) -> Iterator[Batch]:
-    """Commits, with push events where these are wanted, and the projects that they are in."""
+    """Commits and the projects that they are in, and push events if they are wanted."""
     return History(
         GitLabClient(request.deployment, say=request.say),
         request.deployment,
         request.book,
         GitLabState.from_json(request.state),
         request.pulled_at,
-        # A reconciliation finds out who pushed as well.
+        # A reconciliation always asks who pushed.
         with_pushes=request.whole or RAW_GITLAB_PUSHES.name in request.tables,
         anew=request.whole,
         say=request.say,
@@ -58,11 +58,11 @@ def _history(request: Request) -> Iterator[Batch]:
 def _plan(deployment: Deployment, state: bytes | None, stored: Stored, now: dt.datetime, say: Say) -> Iterator[str]:
     client = GitLabClient(deployment, say=say)
     cost = cost_of_pull(client, deployment, GitLabState.from_json(state), stored(RAW_GITLAB_USERS), now)
-    return cost.lines(client.connection, f", for {cost.changed_projects:,} projects to be read")
+    return cost.lines(client.connection, f", for {cost.changed_projects:,} projects to read")
 
 
 def _clear_state(content: bytes, is_erased: Callable[[str], bool]) -> tuple[bytes, int]:
-    """Without the commits of erased people that wait for their push."""
+    """The state without those commits of erased people that wait for their push event, and how many these were."""
 
     def theirs(commit: Commit) -> bool:
         users = [number for number in (commit.address.gitlab_user_id, commit.pusher_id) if number is not None]
@@ -93,7 +93,7 @@ GITLAB = Source(
     check=check_gitlab,
     plan=_plan,
     lock=lock_of_gitlab,
-    # By the daily schedule one pull may fail, and the next one wait for its turn.
+    # Pulls run daily. One may fail, and the next one may wait for its turn.
     within=dt.timedelta(hours=54),
     clear_state=_clear_state,
 )

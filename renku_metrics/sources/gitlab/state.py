@@ -12,7 +12,8 @@ from renku_metrics.sources.addresses import Address
 from renku_metrics.sources.gitlab.commits import Commit
 from renku_metrics.sources.gitlab.renku_commits import RenkuMessage
 
-# Changes with the meaning of what is remembered; what another version remembered is only read anew.
+# Raise it if the meaning of the state changes. Of a state with another version only the redated commits are kept, and
+# the next pull reads every project from the start.
 VERSION = 4
 
 
@@ -22,9 +23,9 @@ class ProjectState:
 
     ``last_activity_at``: as GitLab wrote it then. ``heads``: head of each branch, by the keyed hash of the branch's
     name. ``default_head``: that of the default branch. ``unread``: why the last try to read it failed.
-    ``importing``: whether its import was still running. ``closed_at``: when it was last found to be gone or to have
-    its repository disabled, which may change without any activity. ``pushes_until``: when its push events were last
-    read. ``unpushed``: commits that no push explains so far but one may yet.
+    ``importing``: whether its import was still running. ``closed_at``: when it was last found gone or its repository
+    disabled; this may change without any activity. ``pushes_until``: when its push events were last read.
+    ``unpushed``: commits whose push event may still come.
     """
 
     last_activity_at: str = ""
@@ -59,7 +60,7 @@ class GitLabState:
 
     @classmethod
     def from_json(cls, content: bytes | None) -> GitLabState:
-        """What ``to_json`` wrote; that of no pull at all for None."""
+        """What ``to_json`` wrote; a blank state for None."""
         if content is None:
             return cls()
         known = orjson.loads(content)

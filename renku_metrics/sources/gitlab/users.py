@@ -1,9 +1,8 @@
-"""The users of a deployment's GitLab, with the hashes of every address they confirmed."""
+"""The users of a deployment's GitLab, with the hashes of their confirmed addresses."""
 
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,28 +11,28 @@ import pandas as pd
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
-from renku_metrics.sources.addresses import AddressBook
+from renku_metrics.sources.addresses import ACCESS_TOKEN, AddressBook
 from renku_metrics.sources.crew import Crew
 from renku_metrics.sources.gitlab.client import GitLabClient, Json
-from renku_metrics.sources.gitlab.projects import ADMINISTRATOR, KEYSET, read_time
+from renku_metrics.sources.gitlab.projects import ADMINISTRATOR, BY_ID, read_time
 from renku_metrics.sources.http import NoAnswerError, RefusedError
 from renku_metrics.sources.progress import Progress
 from renku_metrics.sources.source import Batch
 from renku_metrics.tables import RAW_GITLAB_USERS, UUID
 
-# The names of Keycloak in GitLab's identities, by the Renku chart and by GitLab's own OpenID Connect.
+# What GitLab's identities call Keycloak: with the Renku chart, and with GitLab's own OpenID Connect.
+# docs/sources/gitlab.md#keycloaks-id-is-an-identity
 KEYCLOAK_PROVIDERS = ("oauth2_generic", "openid_connect")
-ACCESS_TOKEN = re.compile(r"(project|group)_\d+_bot")
-# GitLab's own accounts, which older versions do not mark as bots.
+# GitLab's own accounts. Older versions do not mark them as bots: docs/sources/gitlab.md#gitlab-has-users-of-its-own
 INTERNAL_ACCOUNTS = frozenset({"ghost", "alert-bot", "support-bot", "migration-bot", "security-bot", "automation-bot"})
 USERS_A_BATCH = 500
-# So many users in a row whose addresses cannot be had are no users' own fault.
+# If the addresses of so many users in a row cannot be read, the fault is the server's.
 UNREAD_IN_A_ROW = 10
 
 
 @dataclass(frozen=True)
 class _Addresses:
-    """The secondary addresses of a user, or why they could not be had; ``asked``: whether they were due at all."""
+    """The secondary addresses of a user, or why they could not be read. ``asked``: whether they were due."""
 
     user: Json
     asked: bool
@@ -44,11 +43,12 @@ class _Addresses:
 def pull_users(
     client: GitLabClient, deployment: Deployment, book: AddressBook, stored: pd.DataFrame, pulled_at: dt.datetime
 ) -> Iterator[Batch]:
-    """All users as RAW_GITLAB_USERS, batch by batch, in at least one; ``users_unread`` of them lack addresses.
+    """All users as RAW_GITLAB_USERS, one row per user, in at least one batch.
 
-    Secondary addresses cost a request per user, so they are asked for only of those that ``addresses_due`` names.
-    Where they cannot be had the user's row says so, and the next pull asks again. Raises SourceError when the token
-    does not see addresses and identities, or when the server gives up on the way, after a batch of what was read.
+    Secondary addresses cost a request per user, so only those of the users in ``addresses_due`` are asked for. If they
+    cannot be read, the user's row says so, the fact ``users_unread`` counts it and the next pull asks again. Raises
+    SourceError if the token does not see addresses and identities. Raises it also if the server gives up on the way,
+    after a batch of what was read.
     """
     progress = Progress(client.where, client.connection.say, client.connection.patience.clock, things="users")
     users: list[Json] = []
@@ -98,9 +98,10 @@ def pull_users(
 
 
 def addresses_due(users: Iterable[Json], stored: pd.DataFrame) -> set[int]:
-    """The ids of the people whose addresses were never read, or can have changed since they were.
+    """The ids of the people whose addresses were never read or can have changed since.
 
-    They can if the person was active on the last day of which GitLab then knew of anybody's activity, or later.
+    They can have changed if the person was active on or after ``addresses_on``: the last day on which anybody was
+    active, as far as GitLab knew when it was asked.
     """
     read = stored.dropna(subset="addresses_on")
     read_on = dict(zip(read["gitlab_user_id"], read["addresses_on"], strict=True))
@@ -116,7 +117,7 @@ def addresses_due(users: Iterable[Json], stored: pd.DataFrame) -> set[int]:
 
 
 def keycloak_id(identities: Iterable[Json]) -> str | None:
-    """The Keycloak id among a user's identities: that of Keycloak's provider, else the first that looks like one."""
+    """The Keycloak id among a user's identities: the one of Keycloak's provider, else the first that is a UUID."""
     known = sorted((str(item["provider"]), item["extern_uid"]) for item in identities if item["extern_uid"])
     for provider in KEYCLOAK_PROVIDERS:
         for name, uid in known:
@@ -126,33 +127,41 @@ def keycloak_id(identities: Iterable[Json]) -> str | None:
 
 
 def is_bot(user: Json) -> bool:
-    """Whether the account is no person's: a bot, an access token, or one of GitLab's own."""
+    """Whether the account belongs to no person: a bot, an access token, or an account of GitLab itself."""
     name = user["username"]
     return bool(user.get("bot")) or bool(ACCESS_TOKEN.match(name)) or name in INTERNAL_ACCOUNTS
 
 
 def _list_users(client: GitLabClient) -> Iterator[list[Json]]:
-    # Before 16.5 GitLab has no keyset pagination of users: 405, or a plain list if it ignores the parameter.
+    # Before 16.5 GitLab does not page users by key: it answers 405, or ignores the parameter.
+    # docs/sources/gitlab.md#users-by-key-since-165
     try:
         try:
-            yield from client.pages("/users", KEYSET)
+            yield from client.pages("/users", BY_ID)
         except RefusedError as error:
             if error.status != 405:
                 raise
             yield from client.pages("/users", {"order_by": "id", "sort": "asc"})
     except RefusedError as error:
-        raise SourceError(f"{client.where}: the list of users was refused with status {error.status}") from None
+        raise SourceError(
+            f"{client.where}: the list of users was refused with status {error.status}; {ADMINISTRATOR}"
+        ) from None
 
 
 def _confirmed_addresses(user: Json) -> list[str]:
-    # GitLab lets only a confirmed address be made the commit or the public one.
+    # GitLab should accept only a confirmed address as the commit or the public one. An older GitLab accepts any address
+    # of the user as the public one, so an unconfirmed one can get in here.
+    # docs/sources/gitlab.md#the-commit-and-the-public-address-should-be-confirmed
     primary = [user.get("email")] if user.get("confirmed_at") else []
     chosen = [user.get("commit_email"), user.get("public_email")] if primary else []
     return [address for address in (*primary, *chosen) if address and "@users.noreply." not in address]
 
 
 def _addresses(client: GitLabClient, users: Iterable[Json], due: set[int]) -> Iterator[_Addresses]:
-    """The secondary addresses of the users, in the order in which they come. Raises SourceError where all fail."""
+    """The secondary addresses of the users, in the order in which they come.
+
+    Raises SourceError if too many users in a row fail.
+    """
 
     def read(user: Json) -> Iterator[_Addresses]:
         yield _secondary_addresses(client, user) if user["id"] in due else _Addresses(user, asked=False)
@@ -173,10 +182,12 @@ def _secondary_addresses(client: GitLabClient, user: Json) -> _Addresses:
     except NoAnswerError as error:
         return _Addresses(user, asked=True, trouble=error)
     except RefusedError as error:
-        # Gone since it was listed.
+        # The user was deleted after the listing.
         if error.status == 404:
             return _Addresses(user, asked=True)
-        trouble = SourceError(f"{client.where}: addresses of users were refused with status {error.status}")
+        trouble = SourceError(
+            f"{client.where}: addresses of users were refused with status {error.status}; {ADMINISTRATOR}"
+        )
         return _Addresses(user, asked=True, trouble=trouble)
     found = [email["email"] for page in pages for email in page if email.get("confirmed_at")]
     return _Addresses(user, asked=True, found=tuple(found))

@@ -35,7 +35,7 @@ class KeycloakAdmin:
         self._token_until = 0.0
 
     def check_client(self) -> None:
-        """Raises SourceError when address, realm, client or secret are wrong."""
+        """Raises SourceError if address, realm, client or secret are wrong."""
         self._valid_token()
 
     def events_config(self) -> dict[str, Any]:
@@ -46,16 +46,16 @@ class KeycloakAdmin:
         return config
 
     def login_pages(self, first_day: dt.date | None) -> Iterator[list[dict[str, Any]]]:
-        """LOGIN events, newest first, some of them twice; with a day, none that is much older.
+        """LOGIN events, newest first; some may come twice. With a day, events that are much older are left out.
 
-        Of all that versions read differently (facts/keycloak-contract) nothing is sent: no epoch times, no
-        ``dateTo``, no ``direction``.
+        No epoch times, no ``dateTo`` and no ``direction`` are sent, because versions read them differently
+        (docs/sources/keycloak.md#versions-read-dates-differently).
         """
         chosen = {"type": "LOGIN"} | ({"dateFrom": first_day.isoformat()} if first_day else {})
         return self._pages("events", "view-events", chosen)
 
     def user_pages(self) -> Iterator[list[dict[str, Any]]]:
-        """The users of the realm; recent versions leave out service accounts."""
+        """The users of the realm, in pages. Recent versions leave out service accounts."""
         return self._pages("users", "view-users", {"briefRepresentation": "true"})
 
     def count_users(self) -> int:
@@ -66,8 +66,9 @@ class KeycloakAdmin:
         return count
 
     def check_users_are_visible(self) -> None:
-        """Raises SourceError when the realm hides its users, which it does without refusing."""
-        # Asked for by a field, the list holds service accounts too, at the least the one that asks.
+        """Raises SourceError if the realm hides its users, because it does so without refusing the request."""
+        # A list by field holds service accounts too, so it holds at least the one that asks.
+        # docs/sources/keycloak.md#a-list-by-field-holds-service-accounts
         if not self._list("users", "view-users", {"enabled": "true", "max": "1"}):
             raise self._lacks("view-users")
 
@@ -91,7 +92,7 @@ class KeycloakAdmin:
         url = f"{self._keycloak.url}/admin/realms/{quote(self._keycloak.realm, safe='')}/{path}"
         answer = self._ask(url, parameters)
         if answer.status_code == 401:
-            # Keycloak was restarted, or its clock differs: a token can end before its time.
+            # A token can end early, because Keycloak was restarted or its clock differs.
             self._token = ""
             answer = self._ask(url, parameters)
         if answer.status_code == 401:
@@ -158,6 +159,7 @@ class KeycloakAdmin:
         )
 
     def _unknown_realm(self) -> SourceError:
+        # docs/sources/keycloak.md#the-base-path-ends-in-auth
         return SourceError(
             f"{self.where}: {self._keycloak.url} knows no realm {self._keycloak.realm} (up to version 16, and at "
             "Renku, url ends in /auth); correct realm or url"
@@ -165,10 +167,11 @@ class KeycloakAdmin:
 
 
 def _unambiguous(page: list[dict[str, Any]]) -> int:
-    """How many items of a full page no later one need repeat.
+    """How many items of a full page come before the start of the next page.
 
-    Keycloak sorts events by nothing but their time, so those of the last one's millisecond may stand in any other
-    order when the next page is asked for: it begins with the first of them. Users have names of their own.
+    Keycloak sorts events by time alone, so those of one millisecond can come in another order in the next answer
+    (docs/sources/keycloak.md#events-of-one-millisecond-have-no-order). So the next page begins with the first event of
+    the last millisecond. Users have no time but unique names, so none of them needs to come twice.
     """
     last = page[-1].get("time")
     tied = next(place for place, item in enumerate(page) if item.get("time") == last)

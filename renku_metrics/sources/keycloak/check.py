@@ -1,4 +1,4 @@
-"""What ``renku-metrics check`` tries of a deployment's Keycloak."""
+"""What ``renku-metrics check`` tries with a deployment's Keycloak."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from renku_metrics.sources.keycloak.section import Keycloak
 
 # Logins are pulled every four hours; one pull may fail.
 SHORTEST_MEMORY = dt.timedelta(hours=8)
-# What the Renku chart sets is a day; a weekend's outage takes three.
+# The Renku chart sets a day. An outage over a weekend takes three.
 COMFORTABLE_MEMORY = 3 * ONE_DAY
 LONGER = "set Expiration under Realm settings, Events to 30 days"
 
 
 def check_keycloak(deployment: Deployment, _now: dt.datetime) -> Iterator[Finding]:
-    """Address and client, its roles, and what the realm remembers of logins."""
+    """Whether address, client and its roles are right, and how long the realm remembers logins."""
     checks = _Checks(deployment)
     return attempts(
         f"{deployment.name}: keycloak",
@@ -73,14 +73,16 @@ class _Checks:
             return ok(
                 what,
                 f"events are kept for {length(kept)}, pulled every 4 hours. An outage of this service longer than "
-                f"that loses logins; to be safe, {LONGER}",
+                f"{length(kept)} loses logins; to be safe, {LONGER}",
             )
         return ok(what, f"events are kept for {length(kept)}, pulled every 4 hours")
 
     def logins(self) -> Finding:
         if next(self._admin.login_pages(None)):
             return ok("keycloak logins", "are remembered and readable")
-        return warning("keycloak logins", "none is remembered: saving was turned on just now, or nobody logs in")
+        return warning(
+            "keycloak logins", "none is remembered: perhaps saving was turned on just now, or nobody logs in"
+        )
 
     @cached_property
     def _config(self) -> dict[str, Any]:

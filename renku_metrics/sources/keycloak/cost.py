@@ -7,9 +7,9 @@ from renku_metrics.sources.keycloak.admin import PAGE_LENGTH, KeycloakAdmin
 
 
 def cost_of_pull(admin: KeycloakAdmin) -> Cost:
-    """The cost of the next pull of users and of logins; how many logins there are, Keycloak does not tell.
+    """The cost of the next pull of users and of logins. Keycloak does not tell how many logins there are.
 
-    Raises SourceError when Keycloak refuses.
+    Raises SourceError if Keycloak refuses.
     """
     clock = admin.connection.patience.clock
     begun = clock()
@@ -17,7 +17,7 @@ def cost_of_pull(admin: KeycloakAdmin) -> Cost:
     requests = {
         # One for each of the two pulls.
         "tokens": 2,
-        # Before and after, to know whether the list can be whole.
+        # Before and after the list, to know whether it can be whole.
         "counts of users": 2,
         "lists of users": users // PAGE_LENGTH + 1,
         "settings of events": 1,

@@ -1,8 +1,9 @@
 """Users and logins of a deployment's Keycloak realm.
 
-Keycloak forgets events, by the Renku chart's default after a day, and is silent about what it forgot; so each
-pull of logins tells from when on it saw them. Works with versions 15 to 26 alike: only whole days are sent, with
-days to spare, and times are compared here (facts/renku-sources.md, section 3; facts/keycloak-contract).
+Keycloak forgets events, with the Renku chart after a day, and does not tell what it forgot. So each pull of logins
+tells since when it saw all of them (docs/sources/keycloak.md#keycloak-forgets-logins-after-a-day). It works with
+versions 15 to 26, because it sends only whole days, a day early, and compares times here
+(docs/sources/keycloak.md#versions-read-dates-differently).
 """
 
 from __future__ import annotations
@@ -26,19 +27,20 @@ from renku_metrics.sources.progress import Progress
 from renku_metrics.sources.source import Batch
 from renku_metrics.tables import CLIENT, RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_USERS
 
-# Events are written when their transaction ends and by servers whose clocks differ.
-OVERLAP = dt.timedelta(hours=1)
+# Events are written when their transaction ends, by servers whose clocks differ.
+# docs/sources/keycloak.md#events-are-written-when-their-transaction-ends
+LOGINS_OVERLAP = dt.timedelta(hours=1)
 LISTINGS_AT_MOST = 3
 LOGINS_A_BATCH = 1_000
-SWITCHED_OFF = "event saving is switched off: turn it on in the realm's settings, with LOGIN among its types"
+SWITCHED_OFF = "event saving is switched off, or without LOGIN: turn it on in the realm's settings, LOGIN included"
 
 
 @dataclass(frozen=True)
 class LoginsState:
-    """What a pull of logins remembers of itself for the next one.
+    """What a pull of logins remembers for the next one.
 
-    ``begun`` is when it began, ``saving`` whether the realm saved LOGIN events then, ``expiration`` for how many
-    seconds it keeps them (None: for ever), ``first_day`` the earliest day whose logins were kept.
+    ``begun``: when the pull began. ``saving``: whether the realm saved LOGIN events then. ``expiration``: for how many
+    seconds it keeps them (None: for ever). ``first_day``: the earliest day whose logins were kept.
     """
 
     begun: dt.datetime | None = None
@@ -47,15 +49,15 @@ class LoginsState:
     first_day: dt.date = dt.date.max
 
     def is_witness(self, time: dt.datetime) -> bool:
-        """Whether an event of this time tells that events were saved then, which this pull did not know."""
-        return self.begun is None or time > self.begun + OVERLAP
+        """Whether an event of this time proves what this pull did not know: that events were saved then."""
+        return self.begun is None or time > self.begun + LOGINS_OVERLAP
 
     def to_json(self) -> bytes:
         return orjson.dumps(self)
 
     @classmethod
     def from_json(cls, content: bytes | None) -> LoginsState:
-        """What ``to_json`` wrote; that of no pull at all for None."""
+        """What ``to_json`` wrote; a blank state for None."""
         if content is None:
             return cls()
         state = orjson.loads(content)
@@ -65,7 +67,7 @@ class LoginsState:
 
 @dataclass(frozen=True)
 class LoginsSeen:
-    """The time within which the rows of a pull are all logins there were (None: no such time)."""
+    """What a pull saw. ``span``: the time of which its rows hold every login (None: no such time)."""
 
     span: Span | None
     state: LoginsState
@@ -85,9 +87,9 @@ class KeycloakSource:
         self._clock = patience.clock
 
     def pull_users(self, pulled_at: dt.datetime) -> pd.DataFrame:
-        """All users of the realm but service accounts, as RAW_KEYCLOAK_USERS.
+        """All users of the realm but service accounts, as RAW_KEYCLOAK_USERS, one row per user.
 
-        Raises SourceError, also when the realm hides its users since a role is missing.
+        Raises SourceError, also if the realm hides its users because a role is missing.
         """
         users: dict[str, dict[str, Any]] = {}
         progress = Progress(self._admin.where, self._say, self._clock, things="users")
@@ -95,9 +97,10 @@ class KeycloakSource:
         for _ in range(LISTINGS_AT_MOST):
             for page in self._admin.user_pages():
                 users |= {row["keycloak_id"]: row for user in page if (row := self._user(user, pulled_at))}
-                # Older versions count service accounts, too.
+                # Older versions count service accounts too.
                 progress.tell(len(users), max(count, len(users)), None, self.requests_made)
-            # Who is deleted during the listing shifts the pages, and somebody else is skipped.
+            # If a user is deleted during the listing, the pages shift and another user is skipped.
+            # docs/sources/keycloak.md#a-deleted-user-shifts-the-pages
             before, count = count, self._admin.count_users()
             if before == count:
                 break
@@ -107,15 +110,15 @@ class KeycloakSource:
         return RAW_KEYCLOAK_USERS.conform(RAW_KEYCLOAK_USERS.frame(users.values()))
 
     def pull_logins(self, state: LoginsState, pulled_at: dt.datetime) -> Iterator[Batch]:
-        """The LOGIN events since the last pull, whose state is given; all that are remembered at the first one.
+        """The LOGIN events since the last pull, which left ``state``; at the first pull all that Keycloak remembers.
 
-        Newest first, so that a pull that ended half way has left out older ones, which the next one reads again.
-        A row may come again in a later batch; only the last batch tells what was seen. Days before the deployment's
+        The newest come first. So a pull that ends half way leaves out older ones, and the next one reads them again.
+        A row may come again in a later batch. Only the last batch tells what was seen. Days before the deployment's
         start are left out. Raises SourceError, after a batch of what was read before.
         """
         start = self._deployment.start
         if start < state.first_day:
-            # The deployment begins earlier than it did, or was never pulled: all that is remembered may be new.
+            # The deployment starts earlier than before, or was never pulled: all that Keycloak remembers may be new.
             state = LoginsState()
         begun = self._clock()
         config = self._admin.events_config()
@@ -133,7 +136,7 @@ class KeycloakSource:
         except SourceError:
             yield self._batch(rows)
             raise
-        # The oldest ones are read last, and may be forgotten until then.
+        # The oldest events are read last, and Keycloak may forget them before that.
         read_at = pulled_at + dt.timedelta(seconds=self._clock() - begun)
         seen = _seen(oldest, state, now, read_at)
         yield replace(
@@ -150,11 +153,12 @@ class KeycloakSource:
         return self._admin.connection.requests_made
 
     def _login_pages(self, state: LoginsState, pulled_at: dt.datetime) -> Iterator[list[dict[str, Any]]]:
-        """Rows, page by page, back to what the pull that left the state has seen."""
+        """Rows, page by page, back to the time that the last pull, which left ``state``, has seen."""
         first_day = None if state.begun is None else state.begun.date() - ONE_DAY
-        since = midnight(self._deployment.start) if state.begun is None else state.begun - OVERLAP
+        since = midnight(self._deployment.start) if state.begun is None else state.begun - LOGINS_OVERLAP
         for page in self._admin.login_pages(first_day):
-            # The type is asked for, but the answer decides; what happened in the realm master is no use of Renku.
+            # Each event is looked at, because a server can ignore the type that was asked for. Logins to the realm
+            # master are no use of Renku: docs/sources/keycloak.md#the-realm-master-is-the-administrators
             yield [
                 self._login(event, pulled_at)
                 for event in page
@@ -168,7 +172,8 @@ class KeycloakSource:
 
     def _login(self, event: Mapping[str, Any], pulled_at: dt.datetime) -> dict[str, Any]:
         occurred_at = self._time(event, "time")
-        # Never the event's id: versions before 26.2 have none, and an upgrade must not double logins.
+        # Without the event's id: versions before 26.2 have none, and an upgrade must not double logins.
+        # docs/sources/keycloak.md#events-have-an-id-since-262
         fields = [event.get(name) for name in ("time", "type", "clientId", "userId", "sessionId", "ipAddress")]
         fields.append((event.get("details") or {}).get("code_id"))
         return {
@@ -177,7 +182,7 @@ class KeycloakSource:
             "login_key": self._book.keyed_hash(json.dumps(fields)),
             "occurred_at": occurred_at,
             "keycloak_id": event.get("userId"),
-            # Any text may come: a client's id is whatever somebody typed.
+            # Somebody typed the id of a client, so it can be any text.
             "client_id": event.get("clientId") if CLIENT.fits(event.get("clientId")) else None,
             "pulled_at": pulled_at,
         }
@@ -199,7 +204,9 @@ class KeycloakSource:
         try:
             return dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(milliseconds=thing[name])
         except (KeyError, TypeError, OverflowError):
-            raise SourceError(f"{self._deployment.name}: keycloak: an answer without a readable {name}") from None
+            raise SourceError(
+                f"{self._deployment.name}: keycloak: no readable {name} in an answer; correct url"
+            ) from None
 
 
 def saves_logins(config: Mapping[str, Any]) -> bool:
@@ -209,19 +216,19 @@ def saves_logins(config: Mapping[str, Any]) -> bool:
 
 
 def _seen(oldest: dt.datetime, before: LoginsState, now: LoginsState, read_at: dt.datetime) -> LoginsSeen:
-    """What is known of a pull that read everything until ``read_at``, with ``oldest`` as its oldest witness."""
+    """What a pull saw that ended at ``read_at``, with ``oldest`` as its oldest witness."""
     assert now.begun is not None
     if not now.saving:
         return LoginsSeen(None, now, (SWITCHED_OFF,))
     if before.begun is None or not before.saving:
-        # Since when events are saved nobody knows, but the oldest event is a witness.
+        # Nobody knows since when events are saved, but they were saved at the time of the oldest one.
         start, expirations = oldest, [now.expiration]
     else:
         start, expirations = before.begun, [before.expiration, now.expiration]
     notes: tuple[str, ...] = ()
     kept = min((seconds for seconds in expirations if seconds), default=None)
-    # The clock by which Keycloak forgets may be ahead of this one.
-    remembered = None if kept is None else min(now.begun, read_at - dt.timedelta(seconds=kept) + OVERLAP)
+    # Keycloak forgets by its own clock, which may be ahead of this one.
+    remembered = None if kept is None else min(now.begun, read_at - dt.timedelta(seconds=kept) + LOGINS_OVERLAP)
     if remembered is not None and start < remembered:
         start = remembered
         if before.saving:

@@ -1,4 +1,4 @@
-"""What a deployment file says of its Keycloak."""
+"""What a deployment file says about its Keycloak."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keycloak as a source: a log, which tells of logins until it forgets them."""
+"""Keycloak as a source. It is a log: it tells of logins until it forgets them."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ KEYCLOAK = Source(
     check=check_keycloak,
     plan=_plan,
     lock=lock_of_keycloak,
-    # Keycloak's default memory is a day.
+    # With the Renku chart, Keycloak forgets after a day: docs/sources/keycloak.md#keycloak-forgets-logins-after-a-day
     often=True,
-    # One pull may fail, and the next one wait for its turn.
+    # One pull may fail, and the next one may wait for its turn.
     within=dt.timedelta(hours=9),
 )

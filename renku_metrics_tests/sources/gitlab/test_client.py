@@ -47,7 +47,7 @@ def test_a_token_that_is_no_administrators_is_named(lab: RenkuLab, monkeypatch: 
         users_of(lab)
     assert str(users.value) == (
         "lab: gitlab: the token in LAB_GITLAB_TOKEN sees no addresses of users; "
-        "set an administrator's, with scope read_api (and admin_mode where the server asks for it)"
+        "set an administrator's token with scope read_api (and admin_mode if the server asks for it)"
     )
     with pytest.raises(SourceError, match=r"^lab: gitlab: the token in LAB_GITLAB_TOKEN does not see every project"):
         check_administrator(client_of(lab))
@@ -66,7 +66,7 @@ def test_a_refused_token_is_named_and_never_shown(lab: RenkuLab) -> None:
     token = lab.gitlab.tokens[lab.gitlab_token]
     refusal = (
         r"^lab: gitlab: the token in LAB_GITLAB_TOKEN was refused \(status {}\); "
-        r"set an administrator's that is valid, with scope read_api$"
+        r"set an administrator's token that is valid and has scope read_api$"
     )
     token.scopes = ("read_user",)
     with pytest.raises(SourceError, match=refusal.format(403)):
@@ -94,7 +94,7 @@ def test_a_token_that_no_request_can_carry_is_never_shown(
     with pytest.raises(SourceError) as caught:
         client_of(lab)
     assert str(caught.value) == (
-        "lab: gitlab: the token in LAB_GITLAB_TOKEN holds characters of no token; set the token alone, unquoted"
+        "lab: gitlab: the token in LAB_GITLAB_TOKEN has characters that no token has; set it alone, without quotes"
     )
 
 
@@ -103,7 +103,9 @@ def test_a_token_that_no_request_can_carry_is_never_shown(
 
 def test_a_refusal_of_a_list_is_told_by_its_status(lab: RenkuLab) -> None:
     lab.faults.add("projects$", json_answer({"message": "403 Forbidden - Your account has been blocked."}, 403))
-    with pytest.raises(SourceError, match=r"^lab: gitlab: the list of projects was refused with status 403$"):
+    with pytest.raises(
+        SourceError, match=r"^lab: gitlab: the list of projects was refused with status 403; set an admin"
+    ):
         pull_projects(client_of(lab), deployment_of(lab), NOW)
 
 

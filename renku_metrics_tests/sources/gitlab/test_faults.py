@@ -92,9 +92,9 @@ def test_what_does_not_pass_is_never_taken_for_the_end(lab: RenkuLab, projects: 
 @pytest.mark.parametrize(
     ("pattern", "fault", "why"),
     [
-        ("branches$", refused(403), "branches refused with status 403"),
+        ("branches$", refused(403), "branches were refused with status 403"),
         ("branches$", server_error(500), "branches gave status 500, 7 times in a row"),
-        ("commits$", refused(404), "commits refused with status 404"),
+        ("commits$", refused(404), "commits were refused with status 404"),
         ("commits$", html_page(), "commits gave a page that is not JSON, 7 times in a row"),
         ("commits$", json_object(), "commits gave something else than a list"),
     ],

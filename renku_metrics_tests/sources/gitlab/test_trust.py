@@ -113,5 +113,5 @@ def test_a_project_that_alone_is_forbidden_is_that_projects_trouble(world: World
     forbidden, other = world.project(commits=2), world.project(commits=2)
     refusal = faults.Instead(403, b'{"message":"403 Forbidden"}', {"Content-Type": "application/json"})
     world.lab.faults.add(re.escape(f"/projects/{forbidden.id}") + "(/|$)", refusal, times=None)
-    assert harvest.pull().unread == {forbidden.id: "the project refused with status 403"}
+    assert harvest.pull().unread == {forbidden.id: "the project was refused with status 403"}
     assert harvest.of(other) == world.reachable(other)
