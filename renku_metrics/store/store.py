@@ -30,7 +30,6 @@ Partition = tuple[str, ...]
 WHOLE: Partition = ()
 # Months worked on in one go: enough to keep the connections busy, few enough for a small memory.
 MONTHS_AT_ONCE = 6
-MERGES_AT_ONCE = 4
 # Whoever loses against another writer reads again, and unites again.
 TRIES = 20
 Item = TypeVar("Item")
@@ -148,7 +147,7 @@ class Store:
         table.check_shapes(rows)
         parts = _split(table, rows)
         # Not more at once: of large months, the rows of many would not fit into the memory.
-        united = in_parallel(lambda place: self._merge(table, place, parts[place]), list(parts), MERGES_AT_ONCE)
+        united = in_parallel(lambda place: self._merge(table, place, parts[place]), list(parts), MONTHS_AT_ONCE)
         return dict(zip(parts, united, strict=True))
 
     def _merge(self, table: Table, place: Partition, pulled: pa.Table) -> Stored:
