@@ -192,8 +192,8 @@ class Ledger:
             if known is None or known.version != stored.version:
                 serial = known.serial + 1 if known else 1
                 changed: Iterable[str] = stored.days
-                if known is None and stored.rows and table.by_month and not stored.changed:
-                    # The file is older than this ledger, so any of its days may have changed.
+                if table.by_month and not stored.changed and (known is not None or stored.rows):
+                    # Who wrote the file did not note what it changed, so any day of it may have changed.
                     changed = days_of_month(place)
                 days = {**(known.days if known else {}), **dict.fromkeys(changed, serial)}
                 entries[place] = Entry(stored.version, stored.mark, serial, dict(sorted(days.items())), built_of)

@@ -30,7 +30,6 @@ Partition = tuple[str, ...]
 WHOLE: Partition = ()
 # How many months are worked on in one go: enough to keep the connections busy, few enough for a small memory.
 MONTHS_AT_ONCE = 6
-MERGES_AT_ONCE = 4
 # If another writer was faster, a write reads and merges again, at most so often.
 TRIES = 20
 Item = TypeVar("Item")
@@ -148,7 +147,7 @@ class Store:
         table.check_shapes(rows)
         parts = _split(table, rows)
         # Not more at once: the rows of many large months would not fit into memory.
-        united = in_parallel(lambda place: self._merge(table, place, parts[place]), list(parts), MERGES_AT_ONCE)
+        united = in_parallel(lambda place: self._merge(table, place, parts[place]), list(parts), MONTHS_AT_ONCE)
         return dict(zip(parts, united, strict=True))
 
     def _merge(self, table: Table, place: Partition, pulled: pa.Table) -> Stored:
@@ -341,11 +340,12 @@ def _split(table: Table, rows: pa.Table) -> dict[Partition, pa.Table]:
     if not table.partitioned_by:
         return {WHOLE: rows}
     names = list(table.partitioned_by)
-    firsts = [*np.flatnonzero(new_keys(rows, names)).tolist(), len(rows)]
-    places = rows.select(names).take(pa.array(firsts[:-1], pa.int64())).to_pylist()
+    firsts = np.flatnonzero(new_keys(rows, names))
+    places = rows.select(names).take(firsts).to_pylist()
+    edges = [*firsts.tolist(), len(rows)]
     return {
-        tuple(place[name] for name in names): rows.slice(first, following - first)
-        for place, (first, following) in zip(places, pairwise(firsts), strict=True)
+        tuple(place[name] for name in names): rows.slice(first, end - first)
+        for place, (first, end) in zip(places, pairwise(edges), strict=True)
     }
 
 

@@ -1,0 +1,138 @@
+"""Which objects a whole run leaves below state/, which names it holds, and that nothing else is left."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import boto3
+import pytest
+
+from renku_metrics.object_storage import ObjectStorage, lease, open_storage
+from renku_metrics.sources.registry import sources_of
+from renku_metrics.sources.source import Harvest, Source
+from renku_metrics.tables import RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS
+from renku_metrics_tests.every_table import TABLES
+from renku_metrics_tests.store.filled_store import FilledStore, filled_store
+
+OF_DEPLOYMENT = {
+    *(f"{source}{of}.json" for source in ("gitlab", "keycloak", "amalthea") for of in ("", "_state")),
+    *(f"{step}.json" for step in ("built", "counted", "published", "erased")),
+}
+OF_STORE = {"state/hash_key_fingerprint", "state/published_at"}
+USERS_BEFORE = {
+    f"state/users_before/{table}/deployment=lab/data.parquet" for table in ("raw_gitlab_users", "raw_keycloak_users")
+}
+MOST_OBJECTS, MOST_NAMES = 12, 5
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.01)
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch, storage_address: str) -> set[str]:
+    """The names that anybody holds."""
+    held: set[str] = set()
+    kind = type(open_storage(storage_address))
+    alone = kind.alone
+
+    @contextmanager
+    def note(self: ObjectStorage, name: str) -> Iterator[ObjectStorage]:
+        held.add(name)
+        with alone(self, name) as storage:  # type: ignore[arg-type]
+            yield storage
+
+    monkeypatch.setattr(kind, "alone", note)
+    return held
+
+
+def state(filled: FilledStore) -> set[str]:
+    return {info.key for info in filled.store.storage.list("state/")}
+
+
+def of_deployment(keys: set[str]) -> set[str]:
+    return {key for key in keys if "deployment=lab" in key}
+
+
+def everything(address: str) -> list[str]:
+    """Every file or object, also those that the product's own listing leaves out."""
+    if not address.startswith("s3://"):
+        return sorted(path.relative_to(address).as_posix() for path in Path(address).rglob("*") if path.is_file())
+    place = urlsplit(address)
+    prefix = place.path.lstrip("/") + "/"
+    pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=place.netloc, Prefix=prefix)
+    return [item["Key"].removeprefix(prefix) for page in pages for item in page.get("Contents", [])]
+
+
+def harvest_of(filled: FilledStore, table: str) -> tuple[Source, Harvest]:
+    return next(
+        (source, harvest)
+        for source in sources_of(filled.deployment)
+        for harvest in source.harvests
+        if harvest.name == table
+    )
+
+
+def test_a_whole_run_leaves_few_objects_of_state_and_holds_few_names(
+    storage_address: str, names: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with filled_store(storage_address, tmp_path, monkeypatch) as filled:
+        without_erasure = {f"state/deployment=lab/{name}" for name in OF_DEPLOYMENT - {"erased.json"}}
+        assert state(filled) == without_erasure | OF_STORE
+
+        somebody = filled.store.read(RAW_KEYCLOAK_USERS, [("lab",)])["keycloak_id"][0]
+        filled.erase(somebody)
+        filled.pull_everything()
+        filled.build_and_publish()
+        assert state(filled) == {f"state/deployment=lab/{name}" for name in OF_DEPLOYMENT} | OF_STORE
+
+        # At most: while users of both sources are pulled at once.
+        most: list[set[str]] = []
+        gitlab = harvest_of(filled, RAW_GITLAB_USERS.name)
+        keycloak = harvest_of(filled, RAW_KEYCLOAK_USERS.name)
+        filled.pull(*gitlab, lambda: filled.pull(*keycloak, lambda: most.append(state(filled))))
+        assert most
+        for found in most:
+            assert found == {f"state/deployment=lab/{name}" for name in OF_DEPLOYMENT} | OF_STORE | USERS_BEFORE
+            assert len(of_deployment(found)) <= MOST_OBJECTS
+        assert not state(filled) & USERS_BEFORE
+
+        left = everything(storage_address)
+        # Whether the server writes on condition is tried with an object.
+        probe = set() if not storage_address.startswith("s3://") else {"conditional-writes.probe"}
+        assert set(left) == {info.key for info in filled.store.storage.list()} | probe
+        assert [key for key in left if key.endswith((".lock", ".lease", ".partial"))] == []
+        assert {key.split("/")[0] for key in left} - probe == {
+            *("raw", "state", "events", "user_days", "metrics", "published", "version.json"),
+        }
+
+    assert names == {
+        *(f"state/deployment=lab/{name}" for name in ("gitlab", "keycloak", "amalthea", "building")),
+        "state/publishing",
+    }
+    assert len(of_deployment(names)) <= MOST_NAMES
+
+
+def test_every_file_of_a_whole_run_is_where_the_design_says(
+    storage_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with filled_store(storage_address, tmp_path, monkeypatch) as filled:
+        keys = [info.key for info in filled.store.storage.list()]
+    tables = {table.path: table for table in TABLES}
+    for key in keys:
+        path = re.sub(r"(/deployment=lab)?(/month=\d{4}-\d\d-01)?/data\.parquet$|\.(parquet|csv)$", "", key)
+        if key.startswith("state/") or key in ("version.json", "published/definitions.json", "published/README.md"):
+            continue
+        of_path = tuple(part.split("=")[0] for part in key.split("/") if "=" in part)
+        assert of_path == tables[path].partitioned_by
+    assert {table.path for table in TABLES} == {
+        re.sub(r"(/deployment=lab)?(/month=\d{4}-\d\d-01)?/data\.parquet$|\.parquet$", "", key)
+        for key in keys
+        if key.endswith(".parquet")
+    }
