@@ -23,6 +23,9 @@ UUID = Shape("a UUID", _UUID)
 ULID = Shape("a ULID", r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 USER_ID = Shape("a user id", f"{_UUID}|{_HASH}|gitlab:[0-9]+|email:{_HASH}")
 PROJECT_ID = Shape("gitlab:<id> or renku:<ULID>", f"gitlab:[0-9]+|renku:{ULID.pattern}")
+TIME = Shape("a time", r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})")
+NUMBER = Shape("a number", r"[0-9]+")
+NOTHING = Shape("empty", "")
 WORD = Shape("one lower case word", r"[a-z][a-z_]{0,29}")
 LABEL = Shape("a Kubernetes name", r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 CLIENT = Shape("the id of an OAuth client", r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,254}")
@@ -39,6 +42,11 @@ PERIOD = Shape("a week such as 2026-W47 or a month such as 2026-11", r"[0-9]{4}-
 DEFINITIONS = Shape(
     "two metrics with the versions of their definitions", "; ".join([f"{METRIC.pattern} {VERSION.pattern}"] * 2)
 )
+
+
+def any_of(*shapes: Shape) -> Shape:
+    """The shape of a text that has one of the shapes."""
+    return Shape(", or ".join(shape.meaning for shape in shapes), "|".join(f"(?:{shape.pattern})" for shape in shapes))
 
 
 def one_of(*words: str) -> Shape:

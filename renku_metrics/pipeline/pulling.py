@@ -173,9 +173,11 @@ class Pull:
                 for place, days in places.items():
                     pulled.about_to_change(table.name, place, days)
 
-        if touched:
-            self.ledger.change_pulled(self._source.name, about_to_change)
         try:
+            if batch.state is not None:
+                self._source.check_state(batch.state)
+            if touched:
+                self.ledger.change_pulled(self._source.name, about_to_change)
             written = {table: self._store.merge(table, rows[table]) for table in touched}
         except ValueError as error:
             raise SourceError(f"{self._where}: {error}; report this as a fault of renku-metrics") from None

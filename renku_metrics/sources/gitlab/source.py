@@ -21,11 +21,22 @@ from renku_metrics.sources.gitlab.users import pull_users
 from renku_metrics.sources.http import Say
 from renku_metrics.sources.source import Batch, Harvest, Request, Source, Stored
 from renku_metrics.tables import (
+    COMMAND,
+    DAY,
+    HELPER,
+    KEYED_HASH,
+    NOTHING,
+    NUMBER,
+    OPTION,
     RAW_GITLAB_COMMITS,
     RAW_GITLAB_PROJECTS,
     RAW_GITLAB_PUSHES,
     RAW_GITLAB_USERS,
     RAW_KEYCLOAK_USERS,
+    SHA,
+    TIME,
+    WORD,
+    any_of,
 )
 
 
@@ -90,6 +101,7 @@ GITLAB = Source(
     ),
     events_from=(RAW_GITLAB_COMMITS, RAW_GITLAB_PROJECTS, RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS),
     events=from_commits,
+    state_texts=any_of(NOTHING, NUMBER, WORD, TIME, DAY, KEYED_HASH, SHA, COMMAND, OPTION, HELPER),
     check=check_gitlab,
     plan=_plan,
     lock=lock_of_gitlab,
