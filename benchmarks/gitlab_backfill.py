@@ -22,10 +22,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from benchmarks.gitlab_pull import AT, deployment
+from benchmarks.gitlab_pull import AT, stored
 from benchmarks.gitlab_server import Server
-from renku_metrics.pipeline.pulling import Pull
-from renku_metrics.store.store import Store
+from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_GITLAB_PUSHES
 
 CHANGED = 500
 NEW_COMMITS = 3
@@ -48,10 +47,8 @@ class Took:
 
 def pull(url: str, in_flight: int, folder: str, day: int) -> None:
     """One pull, as the asset makes it."""
-    at = AT + dt.timedelta(days=day)
-    of = Pull(deployment(url, in_flight), "gitlab", Store.at(folder), at, lambda line: print(line, flush=True))
-    with of.alone():
-        of.gitlab_history(with_pushes=True)
+    tables = (RAW_GITLAB_COMMITS, RAW_GITLAB_PUSHES)
+    stored(url, in_flight, folder, AT + dt.timedelta(days=day), tables, lambda line: print(line, flush=True))
 
 
 class Pulls:

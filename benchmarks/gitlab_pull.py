@@ -4,7 +4,7 @@
 
 All make the same requests (projects, branches, commits pinned to heads) of the same server in the same run. The
 ideal client decodes the answers and throws them away, or writes eight columns as one Parquet file. The product
-hashes, classifies, and hands over finished tables, or stores them: a file for each of the 2,900 days. Median of the
+hashes, classifies, and hands over finished tables, or stores them: a file for each of the 96 months. Median of the
 repetitions.
 """
 
@@ -18,7 +18,7 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,21 @@ import pyarrow.parquet as pq
 
 from benchmarks.gitlab_server import COMMITS, PROJECTS, Server
 from renku_metrics.deployments import Deployment
-from renku_metrics.pipeline.pulling import Pull
+from renku_metrics.pipeline.pulling import pulling
+from renku_metrics.schema import Table
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.gitlab.client import GitLabClient
 from renku_metrics.sources.gitlab.history import History
+from renku_metrics.sources.gitlab.section import GitLab
+from renku_metrics.sources.gitlab.source import GITLAB
 from renku_metrics.sources.gitlab.state import GitLabState
+from renku_metrics.sources.http import Say, say_nothing
 from renku_metrics.store.store import Store
+from renku_metrics.tables import RAW_GITLAB_COMMITS
 
 COLUMNS = ("id", "committed_date", "author_email", "committer_email", "message", "created_at", "title", "web_url")
 DAY = dt.timedelta(days=1)
+COMMITS_ALONE = (RAW_GITLAB_COMMITS,)
 AT = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 
 
@@ -76,29 +82,32 @@ def deployment(url: str, in_flight: int) -> Deployment:
     """The server as a deployment."""
     os.environ["BENCHMARK_TOKEN"] = "token"
     os.environ["RENKU_METRICS_HASH_KEY"] = "a key of thirty-two characters..."
-    return Deployment.model_validate(
-        {
-            "name": "benchmark",
-            "title": "Benchmark",
-            "start": dt.date(2018, 1, 1),
-            "gitlab": {"url": url, "token": "${BENCHMARK_TOKEN}", "concurrency": in_flight},
-        }
-    )
+    gitlab = GitLab(url=url, token="${BENCHMARK_TOKEN}", concurrency=in_flight)
+    return Deployment(name="benchmark", title="Benchmark", start=dt.date(2018, 1, 1), sources={"gitlab": gitlab})
 
 
 def product(url: str, in_flight: int, state: GitLabState, at: dt.datetime) -> int:
     """The commits that are new to the state, as the tables that would be stored; returns their number."""
     of = deployment(url, in_flight)
     history = History(GitLabClient(of), of, AddressBook(b"key", ["gitlab.example"]), state, at, with_pushes=False)
-    return sum(len(batch.commits) for batch in history.batches())
+    return sum(len(batch.rows[RAW_GITLAB_COMMITS.name]) for batch in history.batches())
 
 
-def stored(url: str, in_flight: int, folder: str, at: dt.datetime) -> int:
-    """The same into a store in the folder."""
-    pull = Pull(deployment(url, in_flight), "gitlab", Store.at(folder), at, lambda _line: None)
-    with pull.alone():
-        pull.gitlab_history(with_pushes=False)
-    return int(pull.facts["new_commits"])
+def stored(
+    url: str,
+    in_flight: int,
+    folder: str,
+    at: dt.datetime,
+    tables: Sequence[Table] = COMMITS_ALONE,
+    say: Say = say_nothing,
+) -> int:
+    """The same into a store in the folder, with push events if their table is wanted too."""
+    [history] = [harvest for harvest in GITLAB.harvests if RAW_GITLAB_COMMITS in harvest.tables]
+    with pulling(Store.at(folder), deployment(url, in_flight), GITLAB, lambda: at, say) as pull:
+        pull.bring(history, [table.name for table in tables])
+    commits = pull.facts["new_commits"]
+    assert isinstance(commits, int)
+    return commits
 
 
 def main() -> None:

@@ -19,14 +19,15 @@ from typing import Any
 
 import pandas as pd
 
-from renku_metrics.events.union import RawFrames, build_events
-from renku_metrics.events.user_days import user_days
-from renku_metrics.metrics.counting import count_active_users, count_core_action
+from renku_metrics.events.union import from_commits, from_logins, from_sessions, unite, user_days
+from renku_metrics.metrics.counting import count
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.periods import ONE_DAY, Period, days_between, midnight
-from renku_metrics.store.store import Partition, Store
+from renku_metrics.schema import Table
+from renku_metrics.store.store import Store
 from renku_metrics.tables import (
     EVENTS,
+    KINDS,
     RAW_AMALTHEA_SESSIONS,
     RAW_GITLAB_COMMITS,
     RAW_GITLAB_PROJECTS,
@@ -35,8 +36,6 @@ from renku_metrics.tables import (
     RAW_KEYCLOAK_LOGINS,
     RAW_KEYCLOAK_USERS,
     USER_DAYS,
-    PeriodKind,
-    Table,
 )
 
 NAME = "renkulab-io"
@@ -206,38 +205,24 @@ def write_year(store: Store) -> None:
     }
     active = []
     for month in sorted({Period.of("month", day) for day in days_between(FIRST, LAST)}):
-        places: list[Partition] = [(NAME, day.isoformat()) for day in month.days]
+        place = (NAME, month.start.isoformat())
         raw = {table: table.frame(row for day in month.days for row in maker(day)) for table, maker in makers.items()}
         for table, frame in raw.items():
-            store.write(table, frame, places)
-        built = build_events(
-            RawFrames(
-                deployment=NAME,
-                projects=whole[RAW_GITLAB_PROJECTS],
-                gitlab_users=whole[RAW_GITLAB_USERS],
-                keycloak_users=whole[RAW_KEYCLOAK_USERS],
-                commits=raw[RAW_GITLAB_COMMITS],
-                logins=raw[RAW_KEYCLOAK_LOGINS],
-                sessions=raw[RAW_AMALTHEA_SESSIONS],
-            )
-        )
-        store.write(EVENTS, built.events, places)
+            store.write(table, frame, [place])
+        frames = {table.name: frame for table, frame in (whole | raw).items()}
+        built = unite(NAME, [from_commits(frames), from_logins(frames), from_sessions(frames)])
+        store.write(EVENTS, built.events, [place])
         days = user_days(built.events)
-        store.write(USER_DAYS, days, places)
+        store.write(USER_DAYS, days, [place])
         active.append(days)
     write_counts(store, pd.concat(active, ignore_index=True))
 
 
 def write_counts(store: Store, days: pd.DataFrame) -> None:
-    kinds: tuple[PeriodKind, ...] = ("week", "month")
-    for kind in kinds:
+    for kind in KINDS:
         periods = sorted({Period.of(kind, day) for day in days_between(FIRST, LAST)})
-        places: list[Partition] = [(NAME, period.start.isoformat()) for period in periods]
-        counted = count_active_users(days, NAME, periods, midnight(LAST))
-        store.write(ACTIVE_USERS.table(kind), counted, places)
-        for action in CORE_ACTIONS:
-            counted = count_core_action(action, days, NAME, periods, midnight(LAST))
-            store.write(action.table(kind), counted, places)
+        for metric in (ACTIVE_USERS, *CORE_ACTIONS):
+            store.write(metric.table(kind), count(metric, days, NAME, periods, midnight(LAST)), [(NAME,)])
 
 
 def report(store: Store) -> str:

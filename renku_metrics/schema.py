@@ -163,7 +163,7 @@ class Table:
         if absent:
             raise ValueError(f"{self.name}: there is no column {', '.join(absent)}")
         for column in self.columns:
-            if column.required and frame[column.name].isna().any():
+            if column.required and column.name in self._given and frame[column.name].isna().any():
                 raise ValueError(f"{self.name}: {column.name} is missing in some rows")
         try:
             return pa.Table.from_pandas(frame, schema=self.schema, preserve_index=False)
@@ -180,7 +180,7 @@ class Table:
     def check_shapes(self, rows: pa.Table) -> None:
         """Raises ValueError if a text does not have the shape of its column. The text stays out of the message."""
         for column in self.columns:
-            if column.shape is None or column.name not in rows.column_names:
+            if column.shape is None or column.name not in self._given or column.name not in rows.column_names:
                 continue
             texts = rows.column(column.name)
             strays = column.shape.strays(pc.list_flatten(texts) if column.type == STRINGS else texts)
@@ -189,6 +189,7 @@ class Table:
 
     @cached_property
     def _given(self) -> list[str]:
+        """All columns but the month, which follows from the day."""
         return [name for name in self.schema.names if not (self.by_month and name == MONTH)]
 
 

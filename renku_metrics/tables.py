@@ -11,11 +11,12 @@ from renku_metrics.schema import READ_BY, STRINGS, TIMESTAMP, Column, Person, Sh
 
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _HASH = r"[0-9a-f]{64}"
+_MONTH = r"[0-9]{4}-(?:0[1-9]|1[0-2])"
 
 NAME = Shape("the name of a deployment", r"[a-z0-9][a-z0-9-]*")
-DAY = Shape("a day, YYYY-MM-DD", r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-DAY_OR_NONE = Shape("a day, YYYY-MM-DD, or empty", r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2})?")
-FIRST_OF_MONTH = Shape("the first day of a month, YYYY-MM-DD", r"[0-9]{4}-[0-9]{2}-01")
+DAY = Shape("a day, YYYY-MM-DD", f"{_MONTH}-(?:0[1-9]|[12][0-9]|3[01])")
+DAY_OR_NONE = Shape("a day, YYYY-MM-DD, or empty", f"(?:{DAY.pattern})?")
+FIRST_OF_MONTH = Shape("the first day of a month, YYYY-MM-DD", f"{_MONTH}-01")
 KEYED_HASH = Shape("a keyed hash", _HASH)
 SHA = Shape("a commit id", r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 KEYCLOAK_ID = Shape("a UUID or a keyed hash", f"{_UUID}|{_HASH}")
@@ -38,7 +39,9 @@ OPTION = Shape("the name of an option", r"--[a-z]+(?:-[a-z]+)*")
 HELPER = Shape("what a helper commit of renku does", r"[a-z]+(?: [a-z]+){0,3}")
 METRIC = Shape("the key of a metric", r"[a-z][a-z_]{0,59}")
 VERSION = Shape("the version of a definition", r"[0-9]+(?:\.[0-9]+)?")
-PERIOD = Shape("a week such as 2026-W47 or a month such as 2026-11", r"[0-9]{4}-(?:W[0-9]{2}|[0-9]{2})")
+PERIOD = Shape(
+    "a week such as 2026-W47 or a month such as 2026-11", f"{_MONTH}|[0-9]{{4}}-W(?:0[1-9]|[1-4][0-9]|5[0-3])"
+)
 DEFINITIONS = Shape(
     "two metrics with the versions of their definitions", "; ".join([f"{METRIC.pattern} {VERSION.pattern}"] * 2)
 )

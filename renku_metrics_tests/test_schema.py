@@ -127,7 +127,7 @@ def test_the_month_of_a_row_follows_from_its_day() -> None:
 
 def test_a_row_without_a_day_is_refused_and_gets_no_month() -> None:
     frame = RAW_KEYCLOAK_LOGINS.frame([{**LOGINS, "event_day": None, "pulled_at": LOGINS["occurred_at"]}])
-    with pytest.raises(ValueError, match=r"^raw_keycloak_logins: month is missing in some rows$"):
+    with pytest.raises(ValueError, match=r"^raw_keycloak_logins: event_day is missing in some rows$"):
         RAW_KEYCLOAK_LOGINS.conform(frame)
 
 

@@ -45,7 +45,7 @@ def names(monkeypatch: pytest.MonkeyPatch, storage_address: str) -> set[str]:
     @contextmanager
     def note(self: ObjectStorage, name: str) -> Iterator[ObjectStorage]:
         held.add(name)
-        with alone(self, name) as storage:  # type: ignore[arg-type]
+        with alone(self, name) as storage:
             yield storage
 
     monkeypatch.setattr(kind, "alone", note)

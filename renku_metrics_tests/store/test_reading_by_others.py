@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
+import polars as pl
+import pyarrow.dataset as ds
 import pytest
 import s3fs
 
 from renku_metrics.environment import PROJECT
-from renku_metrics.store.store import WHOLE, Store
+from renku_metrics.schema import Table
+from renku_metrics.store.store import WHOLE, Store, partitions_of
 from renku_metrics.tables import EVENTS, USER_DAYS, published_table
-from renku_metrics_tests.store.rows import at, event
+from renku_metrics_tests.every_table import TABLES, row_of
+from renku_metrics_tests.present import TODAY
+from renku_metrics_tests.store.rows import ADA, at, event, name_of
 
 PAGE = (PROJECT / "docs" / "reading.md").read_text()
 LINES = dict(re.findall(r"## (\w+)\n(?:(?!##).)*?```python\n(.*?)```", PAGE, re.DOTALL))
 BY_GROUP = re.findall(r"## Numbers by group\n(?:(?!##).)*?```python\n(.*?)```", PAGE, re.DOTALL)
 EVENTS_THERE = [
     ("alps", "2026-11-16", "a1"),
+    ("lab", "2026-10-31", "k9"),
     ("lab", "2026-11-15", "l0"),
     ("lab", "2026-11-16", "l1"),
     ("lab", "2026-11-16", "l2"),
-    ("lab", "2026-11-17", "l3"),
+    # Of the month that runs.
+    ("lab", TODAY.isoformat(), "l3"),
 ]
 WEEKLY = published_table("week")
 NUMBER = {
@@ -38,22 +47,21 @@ NUMBER = {
     "complete": True,
     "missing": "",
     "unlinked": 0.0,
-    "definition": "1",
+    "definition": "starting_a_session 1; active_users 1",
     "computed_at": at("2026-11-24"),
 }
 
 
 @pytest.fixture
 def address(storage_address: str) -> str:
-    """Address of a store with events, one of whose days is empty, and a number."""
+    """Address of a store with events, one of whose months is empty, and a number."""
     store = Store.at(storage_address)
     frame = EVENTS.frame(event(key, day, deployment=deployment) for deployment, day, key in EVENTS_THERE)
-    places = {(deployment, day) for deployment, day, _ in EVENTS_THERE} | {("alps", "2026-11-17")}
-    store.write(EVENTS, frame, sorted(places))
+    store.write(EVENTS, frame, sorted(partitions_of(EVENTS, frame) | {("alps", "2026-10-01")}))
     store.write(WEEKLY, WEEKLY.frame([NUMBER]), [WHOLE])
     if not storage_address.startswith("s3://"):
         # As a writer that was killed leaves it.
-        Path(storage_address, "events/deployment=lab/event_day=2026-11-16/.abc.partial").write_bytes(b"PAR1")
+        Path(storage_address, "events/deployment=lab/month=2026-11-01/.data.parquet.partial").write_bytes(b"PAR1")
     return storage_address
 
 
@@ -86,18 +94,21 @@ def test_the_lines_of_the_page_read_events_and_numbers(address: str, tool: str) 
 
     events = found["events"]
     assert set(events.columns) == set(EVENTS.schema.names)
-    rows = events[["deployment", "event_day", "event_key"]].astype(str).sort_values("event_key")
-    assert [(row[0], row[1][:10], row[2]) for row in rows.itertuples(index=False)] == [
-        row for row in EVENTS_THERE if row[1] >= "2026-11-16"
+    rows = events[["deployment", "event_day", "event_key", "month"]].astype(str).sort_values("event_key")
+    assert [(row[0], row[1], name_of(row[2]), row[3][:10]) for row in rows.itertuples(index=False)] == [
+        (*row, "2026-11-01") for row in EVENTS_THERE if row[1] >= "2026-11-16"
     ]
     assert set(pd.to_datetime(events["occurred_at"], utc=True)) == {
         pd.Timestamp(at("2026-11-16")),
-        pd.Timestamp(at("2026-11-17")),
+        pd.Timestamp(at(TODAY.isoformat())),
     }
-    assert set(events["user_id"]) == {"ada"}
+    assert set(events["user_id"]) == {ADA}
     [number] = found["weekly"].to_dict(orient="records")
     assert set(number) == set(WEEKLY.schema.names)
     assert (number["period"], number["users"], number["share"], number["complete"]) == ("2026-W47", 1, 0.25, True)
+
+
+IDS = {name: f"{number:08}-0000-4000-8000-000000000000" for number, name in enumerate(["ada", "bob", "eve", "nobody"])}
 
 
 def test_the_lines_of_the_page_count_by_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,12 +121,14 @@ def test_the_lines_of_the_page_count_by_group(tmp_path: Path, monkeypatch: pytes
         ("2026-11-22", "session_started", "nobody"),
     ]
     rows = [
-        {"deployment": "lab", "event_day": day, "event_type": of, "user_id": user, "user_link": "keycloak_id"}
+        {"deployment": "lab", "event_day": day, "event_type": of, "user_id": IDS[user], "user_link": "keycloak_id"}
         for day, of, user in days
     ]
-    store.write(USER_DAYS, USER_DAYS.frame(rows), sorted({("lab", day) for day, _, _ in days}))
+    store.write(USER_DAYS, USER_DAYS.frame(rows), [("lab", "2026-11-01")])
     store.write(WEEKLY, WEEKLY.frame([NUMBER | {"complete": False, "missing": "period not over"}]), [WHOLE])
-    (tmp_path / "groups.csv").write_text("user_id,group\nada,epfl\nbob,epfl\neve,ethz\n", encoding="utf-8")
+    groups = [("ada", "epfl"), ("bob", "epfl"), ("eve", "ethz")]
+    lines = ["user_id,group", *(f"{IDS[user]},{group}" for user, group in groups)]
+    (tmp_path / "groups.csv").write_text("\n".join(lines), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     found: dict[str, Any] = {}
     exec(BY_GROUP[0].replace("s3://bucket/prefix", "store"), found)
@@ -124,3 +137,53 @@ def test_the_lines_of_the_page_count_by_group(tmp_path: Path, monkeypatch: pytes
         ["2026-W47", "epfl", "starting_a_session", 1, 2, False, "period not over"],
         ["2026-W47", "ethz", "starting_a_session", 0, 1, False, "period not over"],
     ]
+
+
+IN_FOLDERS = [table for table in TABLES if table.partitioned_by]
+
+
+def pandas_of(address: str, table: Table) -> Any:
+    return pd.read_parquet(f"{address}/{table.path}", filters=[("deployment", "==", "lab")])
+
+
+def polars_of(address: str, table: Table) -> Any:
+    rows = pl.scan_parquet(f"{address}/{table.path}/**/*.parquet", hive_partitioning=True)
+    return rows.filter(pl.col("deployment") == "lab").collect()
+
+
+def duckdb_of(address: str, table: Table) -> Any:
+    store = duckdb.connect()
+    if address.startswith("s3://"):
+        s3fs.S3FileSystem.clear_instance_cache()
+        store.register_filesystem(s3fs.S3FileSystem())
+    files = f"{address}/{table.path}/{'*/' * len(table.partitioned_by)}*.parquet"
+    return store.sql(f"FROM read_parquet('{files}', hive_partitioning = true) WHERE deployment = 'lab'").df()
+
+
+def pyarrow_of(address: str, table: Table) -> Any:
+    rows = ds.dataset(f"{address}/{table.path}", partitioning="hive")
+    return rows.to_table(filter=ds.field("deployment") == "lab")
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
+@pytest.mark.parametrize("read_all", [pandas_of, polars_of, duckdb_of, pyarrow_of])
+def test_every_table_is_one_table_to_every_tool(storage_address: str, read_all: Callable[[str, Table], Any]) -> None:
+    store = Store.at(storage_address)
+    months = ["2025-12-01", "2026-10-01", "2026-11-01"]
+    for table in IN_FOLDERS:
+        some = [row_of(table) | {"deployment": name} for name in ("lab", "alps")]
+        if table.by_month:
+            some = [row | {"event_day": month[:8] + "17", "month": month} for row in some for month in months[1:]]
+        frame = table.frame(some)
+        # The first month is empty.
+        empty = {("lab", months[0])} if table.by_month else set()
+        store.write(table, frame, sorted(partitions_of(table, frame) | empty))
+
+    for table in IN_FOLDERS:
+        found = as_pandas(read_all(storage_address, table))
+        assert set(found.columns) == set(table.schema.names)
+        assert len(found) == (2 if table.by_month else 1)
+        assert set(found["deployment"]) == {"lab"}
+        if table.by_month:
+            assert sorted(str(month)[:10] for month in found["month"]) == months[1:]
+            assert sorted(found["event_day"]) == [month[:8] + "17" for month in months[1:]]
