@@ -105,7 +105,7 @@ class Source:
         """Raises ValueError if a text of the state does not have the shape of ``state_texts``."""
         texts = pa.array(set(_texts(orjson.loads(content))), pa.string())
         if strays := self.state_texts.strays(texts):
-            raise ValueError(f"the state of {self.name} holds {strays} texts that are not {self.state_texts.meaning}")
+            raise ValueError(f"its state holds {strays} texts that are not {self.state_texts.meaning}")
 
     @property
     def tables(self) -> tuple[Table, ...]:
