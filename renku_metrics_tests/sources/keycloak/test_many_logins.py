@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -27,13 +25,6 @@ from renkulab.faults import server_error, too_many_requests
 from renkulab.server import RenkuLab
 
 MILLISECOND = dt.timedelta(milliseconds=1)
-
-
-@pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
-    with RenkuLab("lab", tmp_path / "audit-log", now=NOW) as running:
-        monkeypatch.setenv("LAB_KEYCLOAK_SECRET", running.keycloak_secret)
-        yield running
 
 
 def log_in(lab: RenkuLab, times: list[dt.datetime]) -> None:
