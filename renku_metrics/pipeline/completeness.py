@@ -154,12 +154,16 @@ def _not_in_user_days(standing: Standing) -> set[str]:
 
 
 def _not_counted(standing: Standing) -> set[str]:
-    """The days whose user days one of the metrics does not know yet."""
+    """The days whose user days one of the metrics does not know yet.
+
+    Without those of a period that begins before the deployment does, for which nothing is ever counted.
+    """
     open_days: set[str] = set()
     for month, entry in standing.user_days.items():
         for day, serial in entry.days.items():
-            start = Period.of(standing.kind, dt.date.fromisoformat(day)).start.isoformat()
-            if any(serial > _number(of.get(start, {}).get(month)) for of in standing.counts.values()):
+            start = Period.of(standing.kind, dt.date.fromisoformat(day)).start
+            known = [of.get(start.isoformat(), {}).get(month) for of in standing.counts.values()]
+            if start >= standing.deployment.start and any(serial > _number(counted) for counted in known):
                 open_days.add(day)
     return open_days
 
