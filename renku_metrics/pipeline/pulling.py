@@ -196,6 +196,8 @@ class Pull:
             self.ledger.keep_state(self._source.name, self._without_erased(batch.state))
         for note in batch.notes:
             self._say(f"{self._where}: {note}")
+        if batch.notes:
+            self.facts["notes"] = "; ".join(batch.notes)
         for name, fact in batch.facts.items():
             known = self.facts.get(name)
             self.facts[name] = known + fact if isinstance(known, int) and isinstance(fact, int) else fact

@@ -86,9 +86,9 @@ class Pipeline:
 
 def change_rules_of_events(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a new version of this software had other rules of events."""
-    other = f"{union.RULES_VERSION} and more"
+    new = f"{union.RULES_VERSION} and more"
     for module in (union, events):
-        monkeypatch.setattr(module, "RULES_VERSION", other)
+        monkeypatch.setattr(module, "RULES_VERSION", new)
 
 
 def range_of(first: str, last: str) -> dict[str, str]:
