@@ -11,7 +11,7 @@ A document is replaced only if it still is what was read; else the change is mad
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage import ChangedError
-from renku_metrics.periods import Span
+from renku_metrics.periods import Period, Span
 from renku_metrics.schema import Table
 from renku_metrics.store.store import TRIES, Partition, Store, Stored
 from renku_metrics.tables import RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS, PeriodKind
@@ -187,11 +187,11 @@ class Ledger:
         """Notes in the entries of a table how its partitions are now, and what they are built of."""
         for partition, stored in written.items():
             place = place_of(table, partition)
-            known = entries.get(place)
+            known = entries.get(place, Entry("", "", 0))
             built_of = of.get(place, {})
-            if known is None or known.version != stored.version:
-                serial = known.serial + 1 if known else 1
-                days = {**(known.days if known else {}), **dict.fromkeys(stored.days, serial)}
+            if known.version != stored.version:
+                serial = known.serial + 1
+                days = {**known.days, **dict.fromkeys(_days_changed(table, place, known, stored), serial)}
                 entries[place] = Entry(stored.version, stored.mark, serial, dict(sorted(days.items())), built_of)
             else:
                 entries[place] = replace(known, mark=stored.mark, of=built_of or known.of)
@@ -238,6 +238,16 @@ class Ledger:
 
     def _contended(self, document: str) -> StoreError:
         return StoreError(f"{self._name(document)}: others change this again and again; run this again later")
+
+
+def _days_changed(table: Table, place: str, known: Entry, stored: Stored) -> Iterable[str]:
+    """The days that changed since what is known of a place; all of its month where that is not what the write found.
+
+    Who wrote that was killed before it noted it, or was another program.
+    """
+    if not table.by_month or stored.before == known.version:
+        return stored.days
+    return [day.isoformat() for day in Period.of("month", dt.date.fromisoformat(place)).days]
 
 
 def place_of(table: Table, partition: Partition) -> str:

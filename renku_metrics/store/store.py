@@ -38,13 +38,15 @@ Result = TypeVar("Result")
 class Stored:
     """One partition in the store. ``version`` follows from its bytes, ``mark`` is the storage's own for this object.
 
-    ``days``: the days whose rows this write changed, in tables by month.
+    ``before``: the version that this write found there; empty if there was none. ``days``: the days whose rows it
+    changed since then, in tables by month.
     """
 
     rows: int
     version: str
     mark: str
     changed: bool
+    before: str
     days: frozenset[str] = frozenset()
 
 
@@ -192,7 +194,7 @@ class Store:
                 rows = pq.read_metadata(io.BytesIO(content)).num_rows
             except pa.ArrowException:
                 raise self._unreadable(table, partition) from None
-            return Stored(rows, _version(content), mark, changed=False)
+            return Stored(rows, _version(content), mark, changed=False, before=_version(content))
 
         return dict(zip(partitions, in_parallel(ensure_one, partitions), strict=True))
 
@@ -288,11 +290,12 @@ class Store:
         """Puts the rows in the place of what was read, unless they are the same. Raises ChangedError."""
         known = None if before is None else self._rows(table, partition, before).select(rows.column_names)
         if before is not None and mark is not None and rows.equals(known):
-            return Stored(len(rows), _version(before), mark, changed=False)
+            return Stored(len(rows), _version(before), mark, changed=False, before=_version(before))
         content = _parquet(rows)
         written = self.replace(_key(table, partition), content, mark)
         days = _changed_days(known, rows) if table.by_month else frozenset[str]()
-        return Stored(len(rows), _version(content), written, changed=True, days=days)
+        found = "" if before is None else _version(before)
+        return Stored(len(rows), _version(content), written, changed=True, before=found, days=days)
 
 
 # The bytes of an object with the storage's mark of it; neither if there is no object.
