@@ -1,4 +1,4 @@
-"""When: the schedules that pull, and the conditions by which everything else follows.
+"""When things run: the schedules that pull, and the conditions that start everything else.
 
 Schedules and sensor are off in a development instance (``dagster dev``) and on in production.
 """
@@ -24,7 +24,7 @@ Condition = dg.AutomationCondition[dg.AssetKey]
 
 
 def whole_tables() -> list[str]:
-    """The raw tables of people and projects, of which there is one file for a deployment."""
+    """The raw tables of users and projects, with one file for each deployment."""
     return [table.name for table in raw_tables() if not table.by_month]
 
 
@@ -53,7 +53,7 @@ def follow_changed_numbers() -> Condition:
 
 
 def _other_rules() -> Condition:
-    # Of an asset as a whole, also for partitions that there is nothing of yet.
+    # The code version is that of the whole asset, so it also changes for partitions that were never made.
     return _until_requested(When.code_version_changed() & ~When.missing())
 
 
@@ -71,12 +71,12 @@ def _until_requested(trigger: Condition) -> Condition:
 
 
 def _all_there() -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
-    """Whatever the partition is made of was stored, or will be in the same run."""
+    """Everything that the partition is made from is stored, or will be in the same run."""
     return ~When.any_deps_missing() & When.any_deps_match(~When.missing() | When.will_be_requested())
 
 
 def _quiet() -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
-    """Neither the partition nor what it is made of is in progress."""
+    """Neither the partition nor anything that it is made from is in progress."""
     return ~When.any_deps_in_progress() & ~When.in_progress()
 
 
@@ -93,12 +93,12 @@ def automated(assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetsDefinition
 
 
 def sensor() -> dg.AutomationConditionSensorDefinition:
-    """What requests the assets that are not raw as their conditions become true."""
+    """The sensor that requests each asset that is not raw when its condition becomes true."""
     return dg.AutomationConditionSensorDefinition(
         "follow_changed_months",
         target=dg.AssetSelection.all(),
         default_status=dg.DefaultSensorStatus.RUNNING if _in_production() else dg.DefaultSensorStatus.STOPPED,
-        description="Counts again whatever a pull changed, of whatever age, and publishes it.",
+        description="Counts everything again that a pull changed, of any age, and publishes it.",
     )
 
 
@@ -120,7 +120,7 @@ PULLS = (
         cron="15 */4 * * *",
         tables=lambda: monthly_tables(often=True),
         first_day=lambda yesterday: yesterday,
-        description="Logins, often enough that Keycloak's default memory of one day loses none.",
+        description="Logins, so often that none is lost, although Keycloak by default forgets them after a day.",
     ),
     PullSchedule(
         name="all_sources_daily",
@@ -134,28 +134,28 @@ PULLS = (
         cron="0 3 * * 1",
         tables=monthly_tables,
         first_day=lambda yesterday: yesterday - 6 * ONE_DAY,
-        description="On Monday: every source, the last week included; numbers follow and are published.",
+        description="On Monday: every source, with the last week. Its numbers are counted and published then.",
     ),
     PullSchedule(
         name="last_month",
         cron="30 3 1 * *",
         tables=monthly_tables,
         first_day=lambda yesterday: yesterday.replace(day=1),
-        description="On the first: every source, the last month included; numbers follow and are published.",
+        description="On the first: every source, with the last month. Its numbers are counted and published then.",
     ),
     PullSchedule(
         name="reconciliation_monthly",
         cron="0 18 15 * *",
         tables=lambda: [RAW_GITLAB_PUSHES.name, RAW_GITLAB_COMMITS.name],
         first_day=lambda yesterday: yesterday,
-        description="Lists every project and branch whole again, and tells what the pulls of changes had missed.",
+        description="Lists every project and branch in full, and says what earlier pulls had missed.",
         tags={RECONCILE: "true"},
     ),
 )
 
 
 def schedules(grid: Grid) -> list[dg.ScheduleDefinition]:
-    """Each pull as one run per deployment, so that one that is down holds up no other."""
+    """Each pull as one run per deployment, so that a deployment that is down does not delay the others."""
 
     @dg.schedule(
         name="people_and_projects_daily",

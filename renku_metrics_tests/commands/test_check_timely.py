@@ -49,8 +49,8 @@ def record_published(store: Store, at: dt.datetime) -> None:
 def test_before_the_first_pull_nothing_is_late(store: Store) -> None:
     checked = Checked()
     assert checked.exit_code == 0
-    assert checked.lines["last pull of commits"] == ("ok", "none has come to its end yet")
-    assert checked.lines["last pull of logins"] == ("ok", "none has come to its end yet")
+    assert checked.lines["last pull of commits"] == ("ok", "none has finished yet")
+    assert checked.lines["last pull of logins"] == ("ok", "none has finished yet")
     assert checked.lines["published"] == ("ok", "nothing yet")
 
 
@@ -74,7 +74,7 @@ def test_a_daemon_that_died_three_days_ago_fails_the_check(store: Store) -> None
         "last pull of logins": "failed",
     }
     assert checked.text("last pull of logins") == (
-        "3 days ago, though every 4 hours one is due: see whether the daemon runs, its schedules are on, and which "
+        "3 days ago, but one is due every 4 hours: see whether the daemon runs, its schedules are on, and which "
         "runs failed or left something unread"
     )
 

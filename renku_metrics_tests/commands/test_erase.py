@@ -238,7 +238,7 @@ def test_pushes_of_the_person_are_gone_and_pushes_of_others_stay(pulled: PulledS
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ([], "Error: say whom: --user or --email"),
+        ([], "Error: name the person by --user or --email"),
         (
             ["--user", "ada"],
             "Error: --user is a Keycloak id, gitlab:<number>, or email:<hash> as in the table of events",
@@ -246,8 +246,8 @@ def test_pushes_of_the_person_are_gone_and_pushes_of_others_stay(pulled: PulledS
         (["--user", "ada@university.example"], "Error: --user is a Keycloak id"),
         (["--user", "gitlab:ada"], "Error: --user is a Keycloak id"),
         (["--user", "12"], "Error: --user is a Keycloak id"),
-        (["--email", "you@example.com"], "Error: an address given by --email is a tool's or many people's"),
-        (["--email", "ada"], "Error: an address given by --email is a tool's or many people's"),
+        (["--email", "you@example.com"], "Error: an address given by --email belongs to a tool or to many people"),
+        (["--email", "ada"], "Error: an address given by --email belongs to a tool or to many people"),
     ],
 )
 def test_what_names_nobody_is_refused_in_one_line(pulled: PulledStore, arguments: Sequence[str], line: str) -> None:
