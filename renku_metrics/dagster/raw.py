@@ -1,6 +1,6 @@
 """The raw tables: pulls of the sources in the registry, by deployment or by deployment and month.
 
-Whoever asks for a month asks to bring the deployment up to date; then the file of that month is there. Every other
+A run for a month brings the whole deployment up to date, and then the file of that month is there. Every other
 partition that the pull changed is reported to Dagster as materialized too.
 """
 

@@ -331,7 +331,7 @@ def test_who_loses_again_and_again_is_told_so(ledger: Ledger) -> None:
     with pytest.raises(StoreError) as error:
         ledger.change_erased(lose)
     assert str(error.value) == (
-        "state/deployment=lab/erased.json: others change this again and again; run this again later"
+        "state/deployment=lab/erased.json: other processes keep changing this; run this again later"
     )
 
 

@@ -1,4 +1,7 @@
-"""``renku-metrics check``: tries everything that deployments need, one line per thing."""
+"""``renku-metrics check``: tries everything that deployments need, one line per thing.
+
+What is tried of the store and of pulls belongs here. What is tried of a source does not: it is in sources/.
+"""
 
 from __future__ import annotations
 
