@@ -187,7 +187,7 @@ def _note(ledger: Ledger, table: Table, written: Mapping[Partition, Stored]) -> 
         entries = document.tables.get(table.name, {})
         for partition, stored in written.items():
             known = entries.get(place_of(table, partition))
-            # What another has written and not noted stays to be noticed.
+            # If another process wrote the file and did not note it, this must stay visible.
             if known and known.version == stored.before:
                 known.version, known.mark = stored.version, stored.mark
 

@@ -246,9 +246,10 @@ def days_of_month(month: str) -> list[str]:
 
 
 def _days_changed(table: Table, place: str, known: Entry, stored: Stored) -> Iterable[str]:
-    """The days that changed since what is known of a place. All of its month, if the write found something else there.
+    """The days that changed since what is known of a place.
 
-    Then a pull was killed before it noted its write, or another program wrote.
+    If the write found another version there, a pull was killed before it noted its write, or another program wrote.
+    Then all days of the month may have changed.
     """
     nothing_there = not known.version and not stored.rows
     if not table.by_month or stored.before == known.version or nothing_there:
