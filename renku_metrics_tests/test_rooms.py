@@ -26,7 +26,8 @@ JOINING_SOURCES = {"registry.py": ".source", "budget.py": ".section"}
 
 
 def modules(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*.py"))
+    # Not those of an environment that is kept there.
+    return sorted(path for path in folder.rglob("*.py") if not any(part.startswith(".") for part in path.parts))
 
 
 def imported(path: Path) -> Iterator[str]:
