@@ -22,14 +22,14 @@ AT_LEAST_ONE = click.IntRange(min=1)
 def show(weeks: int, months: int, deployments: tuple[str, ...]) -> None:
     """Print the latest weeks and months that are published.
 
-    They are read from the store that RENKU_METRICS_STORE names: a directory or s3://bucket/prefix; data/ of the
-    project where it is not set.
+    They are read from the store that RENKU_METRICS_STORE names: a directory or s3://bucket/prefix. If it is not set,
+    the store is data/ of the project.
 
     A line is a week or month. Each core action has two figures: how many users did it at least once, and what share of
-    the active users that is. Where a line is not complete, its number may be too low; the reason stands below.
+    the active users that is. If a line is not complete, its counts may be too low; the reason is printed below.
 
-    Exit code 0 when numbers are shown; 1 when nothing is published, of one of the deployments or at all, or the store
-    cannot be read; 2 when the command is typed wrongly.
+    Exit code 0 when numbers are shown; 1 when nothing is published, at all or for a deployment that you named, or when
+    the store cannot be read; 2 when the command is typed wrongly.
     """
     from renku_metrics.commands.show import show as show_published
 
@@ -39,13 +39,13 @@ def show(weeks: int, months: int, deployments: tuple[str, ...]) -> None:
 @renku_metrics.command(short_help="Try everything that deployments need.")
 @click.argument("deployments", nargs=-1, metavar="[DEPLOYMENT]...")
 def check(deployments: tuple[str, ...]) -> None:
-    """Try everything that deployments need, and say what to do about what fails.
+    """Try everything that deployments need, and say what to do if something fails.
 
-    Without a DEPLOYMENT every file of RENKU_METRICS_DEPLOYMENTS is tried. One line per thing: `ok`, `warning` (works,
-    but numbers may suffer) or `failed` (a pull would fail, or lose what happens). Nothing is pulled; the store is
-    only written to for a moment.
+    If you name no DEPLOYMENT, every file of RENKU_METRICS_DEPLOYMENTS is tried. One line per thing: `ok`, `warning`
+    (it works, but numbers may suffer) or `failed` (a pull would fail, or would lose data). Nothing is pulled. One small
+    object is written to the store and deleted again; a store that is still empty also gets its version.json.
 
-    Exit code 0 when nothing failed; 1 when anything did, or a DEPLOYMENT is unknown; 2 when the command is typed
+    Exit code 0 when nothing failed; 1 when something did, or when a DEPLOYMENT is unknown; 2 when the command is typed
     wrongly.
     """
     from renku_metrics.commands.check import check as check_everything
@@ -54,7 +54,7 @@ def check(deployments: tuple[str, ...]) -> None:
         raise SystemExit(1)
 
 
-@renku_metrics.command(short_help="Erase what is stored of a person, on their request.")
+@renku_metrics.command(short_help="Erase what is stored about a person.")
 @click.option("--deployment", metavar="NAME", required=True, help="The deployment to erase from.")
 @click.option(
     "--user",
@@ -72,11 +72,11 @@ def check(deployments: tuple[str, ...]) -> None:
 )
 @click.option("--yes", "confirmed", is_flag=True, help="Erase without asking.")
 def erase(deployment: str, users: tuple[str, ...], emails: tuple[str, ...], confirmed: bool) -> None:
-    """Erase what is stored of one person, on their request.
+    """Erase what is stored about one person who asked for it.
 
-    One id or address is enough to find the person's accounts and the addresses these have; name every further
-    address that the person committed with. Shows what is stored, asks, erases it, and shows what was erased. Pulls
-    leave this person out from then on. Published numbers stay as they are. Interrupted, it is to be run again.
+    One id or address is enough to find the person's accounts and the addresses of these. Also name every other
+    address that the person committed with. The command shows what is stored, asks, erases it, and shows what was
+    erased. Later pulls leave this person out. Published numbers stay as they are. If it is interrupted, run it again.
     """
     from renku_metrics.commands.erase import erase as erase_person
 
@@ -88,7 +88,7 @@ def erase(deployment: str, users: tuple[str, ...], emails: tuple[str, ...], conf
 def plan(deployment: str) -> None:
     """Say what the next pull of DEPLOYMENT would cost in requests.
 
-    Nothing is pulled; a few lists are looked at.
+    Nothing is pulled. Only a few lists are read.
     """
     from renku_metrics.commands.plan import plan as plan_pull
 

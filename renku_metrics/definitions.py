@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-# Mappings between the dimensions of partitions and run policies are beta in Dagster 1.13.
+# In Dagster 1.13 partition mappings between dimensions, and backfill policies, are beta.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 from renku_metrics import environment  # noqa: E402
@@ -40,7 +40,7 @@ def build_definitions(
         schedules=automation.schedules(grid),
         sensors=[automation.sensor()],
         resources={"central_store": CentralStore(address=store_address)},
-        # The steps of a run go one after the other anyway; one process starts faster and takes half the memory.
+        # The steps of a run depend on each other anyway. One process starts faster and takes half the memory.
         executor=dg.in_process_executor,
     )
 

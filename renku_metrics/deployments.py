@@ -1,6 +1,6 @@
 """Reads and checks the deployment files: one YAML file per RenkuLab deployment.
 
-What the section of a source may hold is declared in the folder of the source.
+The folder of each source declares what its section may hold.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ def _domain(value: str) -> str:
 
 
 def _day(value: Any) -> Any:
-    # Anything else pydantic would read as seconds since 1970.
+    # Pydantic would read a number as seconds since 1970.
     if not isinstance(value, dt.date) and not (DAY.fits(value)):
         raise ValueError("must be a day such as 2026-01-31")
     return value
 
 
 class Secret:
-    """The name of an environment variable; its value is looked up when it is used and never kept.
+    """The name of an environment variable. Its value is looked up when it is used, and never kept.
 
-    ``place`` is the file and key that ask for it.
+    ``place``: the file and key that name it.
     """
 
     def __init__(self, variable: str) -> None:
@@ -67,7 +67,7 @@ class Secret:
         self.place = ""
 
     def reveal(self) -> str:
-        """The secret itself. Raises ConfigurationError when the variable is not set."""
+        """The secret itself. Raises ConfigurationError if the variable is not set."""
         value = self._value()
         if not value:
             where = f"{self.place}: " if self.place else ""
@@ -79,7 +79,7 @@ class Secret:
         return bool(self._value())
 
     def _value(self) -> str:
-        # Secrets mounted from files end with a line break, which an HTTP client refuses by quoting the whole secret.
+        # A secret from a file ends with a line break. An HTTP client refuses that with an error that quotes the secret.
         return os.environ.get(self.variable, "").strip()
 
     def __repr__(self) -> str:
@@ -100,7 +100,7 @@ SecretReference = Annotated[Any, AfterValidator(_secret)]
 
 
 class Section(BaseModel):
-    """A part of a deployment file; that of a source is declared by the source."""
+    """A part of a deployment file. Each source declares its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
@@ -109,7 +109,7 @@ Kind = TypeVar("Kind", bound=Section)
 
 
 class Deployment(Section):
-    """One RenkuLab deployment, as its file describes it; ``sources`` holds the section of each source by its name."""
+    """One RenkuLab deployment, as its file describes it. ``sources``: the section of each source, by its name."""
 
     name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
     title: str = Field(min_length=1)
@@ -118,11 +118,11 @@ class Deployment(Section):
     sources: Mapping[str, SerializeAsAny[Section]] = Field(default_factory=dict)
 
     def section(self, kind: type[Kind]) -> Kind | None:
-        """The section of that kind, if the file has it."""
+        """The section of that kind; None if the file has none."""
         return next((section for section in self.sources.values() if isinstance(section, kind)), None)
 
     def configured(self, kind: type[Kind]) -> Kind:
-        """The same where there must be one. Raises ValueError if there is none."""
+        """The section of that kind. Raises ValueError if the file has none."""
         section = self.section(kind)
         if section is None:
             raise ValueError(f"{self.name} has no section {kind.__name__}")
@@ -134,7 +134,7 @@ class Deployment(Section):
 
     @property
     def secrets(self) -> Iterator[tuple[str, str, Secret]]:
-        """Every secret, with the source and the key that name it."""
+        """Every secret, after the source and the key that name it."""
         for source, section in self.sources.items():
             for key, value in section:
                 if isinstance(value, Secret):
@@ -142,11 +142,11 @@ class Deployment(Section):
 
 
 class _RepeatedKey(yaml.MarkedYAMLError):
-    """A key stands twice in one mapping; YAML itself would take the last."""
+    """A key is in one mapping twice. YAML itself would take the last one."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a day stays text, so that a wrong one is a fault of its key, and no key stands twice."""
+    """YAML that leaves days as text, so a wrong day is reported with its key, and that refuses repeated keys."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
@@ -163,9 +163,9 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_deployment(path: Path, sections: Mapping[str, type[Section]]) -> Deployment:
-    """The deployment a file describes; ``sections`` are those that it may have beside its own keys.
+    """The deployment that a file describes. ``sections``: the sections of sources that the file may have, by name.
 
-    Raises ConfigurationError, one line per fault with the file and the key.
+    Raises ConfigurationError: one line per fault, with the file and the key.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506
@@ -175,7 +175,7 @@ def read_deployment(path: Path, sections: Mapping[str, type[Section]]) -> Deploy
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         if isinstance(error, _RepeatedKey):
-            raise ConfigurationError(f"{path}: {_shown(error.problem)}: stands there a second time{where}") from None
+            raise ConfigurationError(f"{path}: {_shown(error.problem)}: is there a second time{where}") from None
         raise ConfigurationError(f"{path}: is not valid YAML{where}") from None
     if not isinstance(content, Mapping):
         raise ConfigurationError(f"{path}: must hold keys and values, beginning with name:")
@@ -200,9 +200,9 @@ def read_deployment(path: Path, sections: Mapping[str, type[Section]]) -> Deploy
 
 
 def deployment_files(folder: Path) -> list[Path]:
-    """The deployment files of the folder, sorted; those that begin with an underscore or a dot are left out.
+    """The deployment files of the folder, sorted. Names that begin with an underscore or a dot are left out.
 
-    Raises ConfigurationError when there is none.
+    Raises ConfigurationError if there is no file.
     """
     if not folder.is_dir():
         raise ConfigurationError(f"{folder}: there is no such folder; set RENKU_METRICS_DEPLOYMENTS")
@@ -215,7 +215,7 @@ def deployment_files(folder: Path) -> list[Path]:
 def read_deployments(folder: Path, sections: Mapping[str, type[Section]]) -> dict[str, Deployment]:
     """Every deployment of the folder by name, sorted.
 
-    Raises ConfigurationError with every fault of every file, or when there is no file at all.
+    Raises ConfigurationError with every fault of every file, or if there is no file.
     """
     found: dict[str, Deployment] = {}
     faults: list[str] = []
@@ -250,6 +250,6 @@ def _lines(path: Path, error: ValidationError, section: str = "") -> list[str]:
 
 
 def _shown(key: object) -> str:
-    # What a slip of the pen ran together, such as token:secret, is no key from there on.
+    # A mistake such as token:secret may put a secret into the key, so only its first word is shown.
     match = re.match(r"\w*", str(key))
     return match[0] if match else ""

@@ -21,11 +21,11 @@ def store_address() -> str:
 
 
 def hash_key() -> bytes:
-    """RENKU_METRICS_HASH_KEY, the secret key of the email hashes. Raises ConfigurationError when it is not set."""
+    """RENKU_METRICS_HASH_KEY, the secret key of the email hashes. Raises ConfigurationError if it is not set."""
     key = os.environ.get("RENKU_METRICS_HASH_KEY", "")
     if not key:
         raise ConfigurationError(
             "environment variable RENKU_METRICS_HASH_KEY is not set: no pull starts without the key of the "
-            "email hashes; make one with `openssl rand -hex 32`, and keep it for as long as the store lives"
+            "email hashes; make one with `openssl rand -hex 32`, and keep it as long as you keep the store"
         )
     return key.encode()

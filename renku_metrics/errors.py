@@ -4,9 +4,9 @@ import click
 
 
 class RenkuMetricsError(click.ClickException):
-    """A failure that its message explains; no traceback is needed to act on it.
+    """A failure whose message is enough to act on, without a traceback.
 
-    Commands made with click, dagster's among them, print it as one line.
+    Commands made with click print it as one line; those of dagster are made with it too.
     """
 
 
@@ -15,7 +15,7 @@ class ConfigurationError(RenkuMetricsError):
 
 
 class SourceError(RenkuMetricsError):
-    """A source refused, or could not be understood; the pull stopped there."""
+    """A source refused, or gave an answer that makes no sense. The pull stopped there."""
 
 
 class StoreError(RenkuMetricsError):
@@ -23,4 +23,4 @@ class StoreError(RenkuMetricsError):
 
 
 class NotConservedError(RenkuMetricsError):
-    """A raw row became neither an event nor was it dropped for a reason, or an event came from nowhere."""
+    """A raw row is neither an event nor dropped for a reason, or an event comes from no raw row."""

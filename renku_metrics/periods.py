@@ -13,7 +13,7 @@ ONE_DAY = dt.timedelta(days=1)
 
 @dataclass(frozen=True, order=True)
 class Period:
-    """An ISO week or a calendar month; ``start`` and ``end`` are its first and last day, both inside."""
+    """An ISO week or a calendar month. ``start`` and ``end`` are its first and last day."""
 
     start: dt.date
     kind: PeriodKind
@@ -41,7 +41,7 @@ class Period:
 
 
 def days_between(first: dt.date, last: dt.date) -> Iterator[dt.date]:
-    """Every day from the first to the last, both inside."""
+    """Every day from the first to the last, both included."""
     day = first
     while day <= last:
         yield day
@@ -60,7 +60,7 @@ def ranges_of_days(days: Iterable[dt.date]) -> list[tuple[dt.date, dt.date]]:
 
 
 def now() -> dt.datetime:
-    """The present, UTC, in whole milliseconds as the tables keep it."""
+    """The present time, UTC, in whole milliseconds, as the tables keep times."""
     present = dt.datetime.now(dt.UTC)
     return present.replace(microsecond=present.microsecond // 1000 * 1000)
 
@@ -72,7 +72,7 @@ def midnight(day: dt.date) -> dt.datetime:
 
 @dataclass(frozen=True, order=True)
 class Span:
-    """The time from ``start`` up to, but without, ``end``; both UTC."""
+    """The time from ``start`` to ``end``, both UTC. ``end`` itself is not part of it."""
 
     start: dt.datetime
     end: dt.datetime

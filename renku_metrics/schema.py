@@ -1,6 +1,6 @@
 """What a table is made of: columns, types, keys, the shape of each text, and whose data a column holds.
 
-Which tables there are is in tables.py. How rows reach a file is in store/.
+The tables themselves are in tables.py. store/ writes their rows to files.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ TIMESTAMP = pa.timestamp("ms", tz="UTC")
 STRINGS = pa.list_(pa.string())
 DAY, MONTH = "event_day", "month"
 
-# How a stored row and the same row pulled again unite, column by column: keep what was seen first, take what was seen
-# last, or (lists) keep everything ever seen. A missing value never replaces a known one, so a pull loses nothing.
+# How a stored row and the same row pulled again are merged, column by column. `first` keeps the value seen first,
+# `last` takes the value seen last, `union` keeps every item that a list ever had. A missing value never replaces a
+# known one, so a pull loses nothing.
 # `reading` columns are our interpretation. All of them come from the row with the highest READ_BY; on a tie the
 # stored row wins. Empty values count there.
 Merge = Literal["first", "last", "union", "reading"]
@@ -33,7 +34,7 @@ Person = Literal["keycloak", "gitlab", "address", "user"]
 
 @dataclass(frozen=True)
 class Shape:
-    """What a text may look like; ``meaning`` tells a person. Nothing that somebody wrote may fit it by chance."""
+    """What a text may look like; ``meaning`` says it in words. It must be so narrow that no free text fits it."""
 
     meaning: str
     pattern: str
@@ -42,17 +43,17 @@ class Shape:
         return isinstance(text, str) and re.fullmatch(self.pattern, text) is not None
 
     def strays(self, texts: pa.Array | pa.ChunkedArray) -> int:
-        """How many of the texts, missing ones left out, do not fit."""
+        """How many of the texts do not fit. Missing ones are not counted."""
         fitting = pc.match_substring_regex(texts, f"^(?:{self.pattern})$")
         return int(len(texts) - texts.null_count - (pc.sum(fitting).as_py() or 0))
 
 
 @dataclass(frozen=True)
 class Column:
-    """``person``: how the column names a person. An erasure removes the row, or with ``emptied`` the value alone.
+    """``person``: how the column names a person. An erasure removes the row, or with ``emptied`` only the value.
 
-    ``emptied_with`` names the column of a person that takes this column's value along. Where the column that ``unless``
-    names has the value that it names, this column names nobody.
+    ``emptied_with``: if that column of a person is emptied, so is this one. ``unless``: another column and a value. In
+    rows where that column has that value, this one names nobody.
     """
 
     name: str
@@ -72,9 +73,9 @@ class Table:
     """A table of the store.
 
     ``partitioned_by`` names the columns that are in the path (``deployment=…/month=…``) and not in the file; frames in
-    memory always have them. The key begins with the deployment, and with the day where rows have one, so rows that are
-    sorted by key are sorted by partition. ``one_thing``: the rows that are equal in these columns tell of one thing,
-    and an erasure removes all of them or none.
+    memory always have them. The key begins with the deployment, followed by the day if rows have one. So rows that are
+    sorted by key are also sorted by partition. ``one_thing``: rows with the same values in these columns belong to one
+    thing, and an erasure removes all of them or none.
     """
 
     name: str
@@ -87,7 +88,7 @@ class Table:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """All columns, those of the path included."""
+        """All columns, also those that are in the path."""
         return pa.schema(
             [
                 pa.field(c.name, c.type, nullable=not c.required, metadata={"description": c.description})
@@ -106,7 +107,7 @@ class Table:
 
     @property
     def by_month(self) -> bool:
-        """Whether there is a file for each month, of rows that have a day."""
+        """Whether the table has a file for each month. Its rows have a day then."""
         return MONTH in self.partitioned_by
 
     @property
@@ -117,13 +118,13 @@ class Table:
     def frame(self, rows: Iterable[Mapping[str, Any]] = ()) -> pd.DataFrame:
         """One row per mapping, with every column of the table in its type; columns not given are missing.
 
-        The month follows from the day. Raises ValueError when a value does not fit its column.
+        The month follows from the day. Raises ValueError if a value does not fit its column.
         """
         given = list(rows)
         return self.frame_of_columns({name: [row.get(name) for row in given] for name in self._given})
 
     def frame_of_columns(self, columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-        """The same from the values of every column, in the order of the rows; the fast way to many rows."""
+        """The same from a list of values for each column. It is faster for many rows."""
         if self.by_month and MONTH not in columns:
             columns = {**columns, MONTH: [day and month_of(day) for day in columns[DAY]]}
         arrays = []
@@ -138,7 +139,7 @@ class Table:
     def conform(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The same rows with exactly the table's columns and types, sorted by key. The month follows from the day.
 
-        Raises ValueError when a column or a required value is missing, a value does not fit its column, or a key
+        Raises ValueError if a column or a required value is missing, if a value does not fit its column, or if a key
         is there twice.
         """
         return to_pandas(self.conformed(frame))
@@ -167,7 +168,7 @@ class Table:
         try:
             return pa.Table.from_pandas(frame, schema=self.schema, preserve_index=False)
         except (pa.ArrowException, OverflowError, UnicodeError) as error:
-            # Arrow names the value first, which may be personal, and the column last.
+            # Arrow's error begins with the value, which may be personal, and ends with the column.
             which = f": {error.args[-1]}" if isinstance(error, pa.ArrowException) and len(error.args) > 1 else ""
             raise ValueError(f"{self.name}: a value does not fit its column{which}") from None
 
@@ -177,7 +178,7 @@ class Table:
         return rows.take(order).combine_chunks()
 
     def check_shapes(self, rows: pa.Table) -> None:
-        """Raises ValueError when a text does not have the shape of its column. The text stays out of the message."""
+        """Raises ValueError if a text does not have the shape of its column. The text stays out of the message."""
         for column in self.columns:
             if column.shape is None or column.name not in self._given or column.name not in rows.column_names:
                 continue
@@ -193,7 +194,7 @@ class Table:
 
 
 def month_of(day: str) -> str:
-    """The month that holds the day, by its first day, YYYY-MM-DD."""
+    """The first day of the month that the day is in, YYYY-MM-DD."""
     return f"{day[:7]}-01"
 
 

@@ -24,6 +24,9 @@ UUID = Shape("a UUID", _UUID)
 ULID = Shape("a ULID", r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 USER_ID = Shape("a user id", f"{_UUID}|{_HASH}|gitlab:[0-9]+|email:{_HASH}")
 PROJECT_ID = Shape("gitlab:<id> or renku:<ULID>", f"gitlab:[0-9]+|renku:{ULID.pattern}")
+TIME = Shape("a time", r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})")
+NUMBER = Shape("a number", r"[0-9]+")
+NOTHING = Shape("empty", "")
 WORD = Shape("one lower case word", r"[a-z][a-z_]{0,29}")
 LABEL = Shape("a Kubernetes name", r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 CLIENT = Shape("the id of an OAuth client", r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,254}")
@@ -44,12 +47,17 @@ DEFINITIONS = Shape(
 )
 
 
+def any_of(*shapes: Shape) -> Shape:
+    """The shape of a text that has one of the shapes."""
+    return Shape(", or ".join(shape.meaning for shape in shapes), "|".join(f"(?:{shape.pattern})" for shape in shapes))
+
+
 def one_of(*words: str) -> Shape:
     """The shape of a closed list of words."""
     return Shape(f"one of {', '.join(words)}", "|".join(words))
 
 
-# The rules by which an event is linked to its user: that of logins and sessions, then those of commits.
+# The rules that link an event to its user: the first for logins and sessions, the others for commits.
 USER_LINKS = ("keycloak_id", "noreply", "gitlab_address", "keycloak_address", "push", "address_hash")
 
 DEPLOYMENT = Column("deployment", pa.string(), "Name of the RenkuLab deployment.", required=True, shape=NAME)
@@ -62,7 +70,7 @@ BY_MONTH = ("deployment", "month")
 RAW_GITLAB_PROJECTS = Table(
     name="raw_gitlab_projects",
     folder="raw",
-    description="Projects of the deployment's GitLab, those deleted since included. One row per project.",
+    description="Projects of the deployment's GitLab, also those that were deleted later. One row per project.",
     partitioned_by=BY_DEPLOYMENT,
     key=("deployment", "project_id"),
     columns=(
@@ -70,7 +78,7 @@ RAW_GITLAB_PROJECTS = Table(
         Column("project_id", pa.int64(), "GitLab's id of the project.", required=True),
         Column("created_at", TIMESTAMP, "When the project was created.", required=True),
         Column("creator_id", pa.int64(), "GitLab user who created it.", merge="last", person="gitlab", emptied=True),
-        # A person's own namespace names them as well as their account does.
+        # A person's own namespace identifies them just as their account does.
         Column(
             "namespace_id",
             pa.int64(),
@@ -97,7 +105,7 @@ RAW_GITLAB_PROJECTS = Table(
 RAW_GITLAB_USERS = Table(
     name="raw_gitlab_users",
     folder="raw",
-    description="Users of the deployment's GitLab, blocked and deleted ones included. One row per user.",
+    description="Users of the deployment's GitLab, also blocked and deleted ones. One row per user.",
     partitioned_by=BY_DEPLOYMENT,
     key=("deployment", "gitlab_user_id"),
     columns=(
@@ -124,8 +132,8 @@ RAW_GITLAB_USERS = Table(
         Column(
             "addresses_on",
             pa.string(),
-            "Last day, YYYY-MM-DD, of which GitLab knew of anybody's activity when the user's secondary addresses were "
-            "read; empty when it knew of none, missing until they are read.",
+            "The latest day of activity of any user, YYYY-MM-DD, when this user's secondary addresses were read; empty "
+            "if GitLab knew of no activity, missing until they are read.",
             merge="last",
             shape=DAY_OR_NONE,
         ),
@@ -140,7 +148,7 @@ RAW_GITLAB_USERS = Table(
 RAW_KEYCLOAK_USERS = Table(
     name="raw_keycloak_users",
     folder="raw",
-    description="Users of the deployment's Keycloak realm, disabled and deleted ones included. One row per user.",
+    description="Users of the deployment's Keycloak realm, also disabled and deleted ones. One row per user.",
     partitioned_by=BY_DEPLOYMENT,
     key=("deployment", "keycloak_id"),
     columns=(
@@ -198,7 +206,7 @@ RAW_GITLAB_COMMITS = Table(
         Column(
             "dated_at",
             TIMESTAMP,
-            "Committed date; the time of the pull that first saw the commit if that was earlier.",
+            "Committed date, or the time of the pull that first saw the commit if that was earlier.",
             required=True,
         ),
         Column("parent_count", pa.int64(), "Number of parents: 0 a root, 2 and more a merge.", required=True),
@@ -250,7 +258,7 @@ RAW_GITLAB_COMMITS = Table(
         Column(
             "pusher_id",
             pa.int64(),
-            "GitLab user of the push that brought the commit, where known.",
+            "GitLab user of the push that brought the commit, if known.",
             person="gitlab",
             emptied=True,
         ),
@@ -314,8 +322,8 @@ RAW_AMALTHEA_SESSIONS = Table(
     name="raw_amalthea_sessions",
     folder="raw",
     description=(
-        "Status changes of sessions from Amalthea's audit log. One row per change on the day of the change and, where "
-        "that is another day, one more on the day the session was created."
+        "Status changes of sessions from Amalthea's audit log. One row per change on the day of the change. If the "
+        "session was created on another day, the change has one more row on that day."
     ),
     partitioned_by=BY_MONTH,
     key=("deployment", "event_day", "namespace", "session_uid", "changed_at", "old_status", "status"),
@@ -344,9 +352,9 @@ RAW_AMALTHEA_SESSIONS = Table(
     ),
 )
 
-# What a source can tell of.
+# What a source can tell about.
 Activity = Literal["logins", "commits", "sessions"]
-# Each event type with the activity that it is part of.
+# Each event type, with its activity.
 EVENT_TYPES: Mapping[str, Activity] = {
     "login": "logins",
     "commit": "commits",
@@ -364,7 +372,7 @@ MISSING = Shape("reasons why a period is not complete", f"(?:{_REASON}(?:; {_REA
 
 EVENTS = Table(
     name="events",
-    description="What users did: the cleaned union of all raw tables. One row per thing one user did.",
+    description="What users did: the cleaned union of all raw tables. One row per thing that one user did.",
     partitioned_by=BY_MONTH,
     key=("deployment", "event_day", "event_key"),
     columns=(
@@ -382,7 +390,7 @@ EVENTS = Table(
         Column(
             "user_id",
             pa.string(),
-            "Keycloak id where known, else gitlab:<id>, else email:<keyed hash>; missing when nobody is known.",
+            "Keycloak id if known, else gitlab:<id>, else email:<keyed hash>; missing if the user is not known.",
             shape=USER_ID,
             person="user",
         ),
@@ -395,7 +403,7 @@ EVENTS = Table(
 
 USER_DAYS = Table(
     name="user_days",
-    description="Who did what on which day, where. One row per distinct user, event type, project and link.",
+    description="Who did what on which day and where. One row per distinct day, user, event type, project and link.",
     partitioned_by=BY_MONTH,
     key=("deployment", "event_day", "event_type", "user_id", "project_id", "user_link"),
     columns=(
@@ -423,7 +431,7 @@ _LINKED_BY = tuple(
     Column(
         f"linked_by_{rule}",
         pa.int64(),
-        f"Active users whom the rule {rule} linked to an event; one whom several rules linked is in several.",
+        f"Active users whom the rule {rule} linked to an event. A user whom several rules linked is in each of them.",
         required=True,
     )
     for rule in USER_LINKS
@@ -440,7 +448,7 @@ def _first_day_of(kind: PeriodKind) -> Column:
 
 
 def active_users_table(kind: PeriodKind) -> Table:
-    """The table of the denominator: one row, or none where nothing is published for the period."""
+    """The table of the denominator: one row per period, none for a period that is not counted."""
     return Table(
         name=f"active_users_{kind}ly",
         folder="metrics",
@@ -451,7 +459,7 @@ def active_users_table(kind: PeriodKind) -> Table:
             DEPLOYMENT,
             _first_day_of(kind),
             Column("users", pa.int64(), "Distinct active users.", required=True),
-            Column("unlinked_users", pa.int64(), "Those known by the hash of an email alone.", required=True),
+            Column("unlinked_users", pa.int64(), "Those who are known only by the hash of an email.", required=True),
             *_LINKED_BY,
             Column("definition", pa.string(), "Version of the definition.", required=True, shape=VERSION),
             Column("computed_at", TIMESTAMP, "When it was counted.", required=True),
@@ -460,7 +468,7 @@ def active_users_table(kind: PeriodKind) -> Table:
 
 
 def core_action_table(core_action: str, description: str, kind: PeriodKind) -> Table:
-    """The table of one core action: one row, or none where nothing is published for the period."""
+    """The table of one core action: one row per period, none for a period that is not counted."""
     return Table(
         name=f"{core_action}_{kind}ly",
         folder="metrics",
@@ -495,20 +503,20 @@ def published_table(kind: PeriodKind) -> Table:
             Column(
                 "share",
                 pa.float64(),
-                "users / active_users; 0 to 1 in every row that is complete; empty when nobody was active.",
+                "users / active_users; 0 to 1 in every complete row; empty if nobody was active.",
             ),
             Column(
                 "complete",
                 pa.bool_(),
-                "The period is over and every source it needs covers each of its days.",
+                "The period is over, and logins, commits and sessions cover each of its days.",
                 required=True,
             ),
             Column("missing", pa.string(), "Why it is not complete; empty when it is.", required=True, shape=MISSING),
             Column(
                 "unlinked",
                 pa.float64(),
-                "Share of active_users known by the hash of an email alone; empty when nobody was active. Like "
-                "complete and missing it says how much is known by now: it changes without a record in revisions.",
+                "Share of active_users who are known only by the hash of an email; empty if nobody was active. Like "
+                "complete and missing it says how much is known today, so it changes without a record in revisions.",
             ),
             Column(
                 "definition",
@@ -553,9 +561,9 @@ REVISIONS = Table(
         Column(
             "reason",
             pa.string(),
-            "late facts (events learned later, who pushed them, or read anew by a corrected reader), people known "
-            "since, new rules of events, erasure (several of these joined by and); or new definition, no longer "
-            "published, published again with other numbers.",
+            "late facts (events or pushers that were pulled later, or commits that a corrected reader read again), "
+            "people known since (users who are linked in another way now), new rules of events, erasure; several of "
+            "these are joined by and. Or: new definition, no longer published, published again (with other numbers).",
             required=True,
             shape=REASON,
         ),
@@ -566,8 +574,8 @@ COVERAGE = Table(
     name="coverage",
     folder="published",
     description=(
-        "Of each published period: for how many of its days the pulls saw everything and it is counted, and how its "
-        "active users are known. One row per deployment and period."
+        "For each published period: on how many of its days everything was pulled and counted, and which rules linked "
+        "its active users. One row per deployment and period."
     ),
     key=("deployment", "period"),
     columns=(
@@ -580,7 +588,7 @@ COVERAGE = Table(
             Column(
                 f"{activity}_days",
                 pa.int64(),
-                f"Days of which all {activity} are in the numbers; empty for a deployment without a source of them.",
+                f"Days on which all {activity} are in the numbers; empty if the deployment has no source of them.",
             )
             for activity in ACTIVITIES
         ),

@@ -10,12 +10,12 @@ import pytest
 from renku_metrics.definitions import build_definitions
 from renku_metrics.deployments import Deployment
 from renku_metrics.metrics.definition import Metric
-from renku_metrics.metrics.definitions_document import describe
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
+from renku_metrics.metrics.documents import describe
 from renku_metrics.tables import PeriodKind
 
 RAW_OF_DEPLOYMENTS = {"raw_gitlab_projects", "raw_gitlab_users", "raw_keycloak_users"}
-RAW_OF_DAYS = {"raw_gitlab_commits", "raw_gitlab_pushes", "raw_keycloak_logins", "raw_amalthea_sessions"}
+RAW_OF_MONTHS = {"raw_gitlab_commits", "raw_gitlab_pushes", "raw_keycloak_logins", "raw_amalthea_sessions"}
 METRICS = {
     "active_users",
     "contributing_to_a_project",
@@ -27,13 +27,12 @@ WEEKLY = {f"{metric}_weekly" for metric in METRICS}
 MONTHLY = {f"{metric}_monthly" for metric in METRICS}
 DIMENSIONS = (
     dict.fromkeys(RAW_OF_DEPLOYMENTS, ("deployment",))
-    | dict.fromkeys(RAW_OF_DAYS | {"events", "user_days"}, ("deployment", "event_day"))
+    | dict.fromkeys(RAW_OF_MONTHS | {"events", "user_days"} | MONTHLY, ("deployment", "month"))
     | dict.fromkeys(WEEKLY, ("deployment", "week"))
-    | dict.fromkeys(MONTHLY, ("deployment", "month"))
     | {"published": ()}
 )
 GROUPS = {
-    "raw": RAW_OF_DEPLOYMENTS | RAW_OF_DAYS,
+    "raw": RAW_OF_DEPLOYMENTS | RAW_OF_MONTHS,
     "events": {"events", "user_days"},
     "metrics": WEEKLY | MONTHLY,
     "published": {"published"},
@@ -94,7 +93,7 @@ def test_every_asset_has_the_partitions_of_its_grain(definitions: dg.Definitions
 
 
 @pytest.mark.parametrize("name", sorted(DIMENSIONS.keys() - {"published"}))
-def test_a_backfill_of_any_asset_is_one_run_and_not_one_a_day(definitions: dg.Definitions, name: str) -> None:
+def test_a_backfill_of_any_asset_is_one_run_and_not_one_a_partition(definitions: dg.Definitions, name: str) -> None:
     assert definitions.resolve_assets_def(name).backfill_policy == dg.BackfillPolicy.single_run()
 
 
@@ -105,10 +104,10 @@ def test_data_flows_as_the_design_draws_it(definitions: dg.Definitions) -> None:
         return {key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys}
 
     # Push events tell who pushed the commits, and reach the events with them.
-    assert {name: made_of(name) for name in RAW_OF_DEPLOYMENTS | RAW_OF_DAYS if made_of(name)} == {
+    assert {name: made_of(name) for name in RAW_OF_DEPLOYMENTS | RAW_OF_MONTHS if made_of(name)} == {
         "raw_gitlab_commits": {"raw_gitlab_pushes"}
     }
-    assert made_of("events") == (RAW_OF_DEPLOYMENTS | RAW_OF_DAYS) - {"raw_gitlab_pushes"}
+    assert made_of("events") == (RAW_OF_DEPLOYMENTS | RAW_OF_MONTHS) - {"raw_gitlab_pushes"}
     assert made_of("user_days") == {"events"}
     for metric in WEEKLY | MONTHLY:
         assert made_of(metric) == {"user_days"}
@@ -116,7 +115,7 @@ def test_data_flows_as_the_design_draws_it(definitions: dg.Definitions) -> None:
 
 
 def test_raw_tables_show_the_source_they_come_from(definitions: dg.Definitions) -> None:
-    for name in RAW_OF_DEPLOYMENTS | RAW_OF_DAYS:
+    for name in RAW_OF_DEPLOYMENTS | RAW_OF_MONTHS:
         source = name.split("_")[1]
         assert spec_of(definitions, name).kinds == {source, "parquet"}
 

@@ -37,7 +37,7 @@ def test_every_source_is_optional(tmp_path: Path) -> None:
 
     assert (lab.sources, lab.domains) == ({}, ())
     assert (lab.section(GitLab), lab.section(Keycloak), lab.section(Amalthea)) == (None, None, None)
-    with pytest.raises(ValueError, match="^lab has no section GitLab$"):
+    with pytest.raises(ValueError, match=r"^lab has no section GitLab$"):
         lab.configured(GitLab)
 
 

@@ -27,7 +27,7 @@ from renku_metrics.sources import registry
 from renku_metrics.sources.findings import Finding, ok
 from renku_metrics.sources.source import Batch, Harvest, Request, Source
 from renku_metrics.store.store import Store
-from renku_metrics.tables import BY_MONTH, DEPLOYMENT, EVENT_DAY, EVENTS, KEYCLOAK_ID, KEYED_HASH, KINDS, MONTH
+from renku_metrics.tables import BY_MONTH, DEPLOYMENT, EVENT_DAY, EVENTS, KEYCLOAK_ID, KEYED_HASH, KINDS, MONTH, WORD
 from renku_metrics_tests.present import NOW
 
 ADA = "5f1b0000-0000-4000-8000-00000000000a"
@@ -98,6 +98,7 @@ ENTRY = Source(
     harvests=(Harvest(RAW_PORTAL_LOGINS.name, (RAW_PORTAL_LOGINS,), pull_logins),),
     events_from=(RAW_PORTAL_LOGINS,),
     events=portal_events,
+    state_texts=WORD,
     check=check_portal,
     plan=lambda deployment, *_: iter([f"{deployment.name}: portal: 1 request"]),
     lock=lambda _: "portal",

@@ -1,4 +1,4 @@
-"""What is going to happen on a simulated RenkuLab, in the order of time."""
+"""What will happen on a simulated RenkuLab, in the order of time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Happening = Callable[[dt.datetime], None]
 
 
 class Agenda:
-    """Things to happen; what happens may put further ones on it."""
+    """Things that will happen. Each of them may add further ones."""
 
     def __init__(self) -> None:
         self._ahead: list[tuple[dt.datetime, int, Happening]] = []
@@ -25,7 +25,7 @@ class Agenda:
         heapq.heappush(self._ahead, (at, self.number(), happening))
 
     def run(self, until: dt.datetime) -> None:
-        """Lets everything happen whose time comes before ``until``."""
+        """Lets everything happen whose time is before ``until``."""
         while self._ahead and self._ahead[0][0] < until:
             at, _, happening = heapq.heappop(self._ahead)
             happening(at)

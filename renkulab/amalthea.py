@@ -1,4 +1,4 @@
-"""Sessions and the audit log that Amalthea writes about them: immutable files of JSON lines, one a day or restart."""
+"""Sessions and the audit log that Amalthea writes about them: immutable files of JSON lines, one per day or restart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 Status = Literal["starting", "running", "stopping", "failed", "hibernated"]
 ROTATION = dt.timedelta(seconds=86400)
-# What a deployment lists in auditLog.extraLabels so that the log names users and projects; the default lists nothing.
+# If auditLog.extraLabels lists these, the log names users and projects: docs/sources/amalthea.md#no-label-by-default
 USEFUL_LABELS = ("renku.io/userId", "renku.io/gitlabProjectId", "renku.io/projectId", "renku.io/launcherId")
 
 
@@ -28,10 +28,10 @@ class Session:
 
 
 class Amalthea:
-    """The operator. Deeds come in the order of their times.
+    """The operator. Its methods must be called in the order of time.
 
-    A file is uploaded when the first record after a day (or the restart of the operator) opens the next one, so
-    the records since are not in ``audit_log`` yet.
+    A file is uploaded when the next one begins: with the first record after a day, or when the operator restarts. So
+    the newest records are not in ``audit_log`` yet (docs/sources/amalthea.md#a-file-ends-where-the-next-begins).
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Amalthea:
         renku_project_id: str | None = None,
         lost: bool = False,
     ) -> Session:
-        """A session is created and, a minute later, runs. Without a user an anonymous visitor's.
+        """A session is created, and runs a minute later. Without a user it is an anonymous visitor's.
 
         ``lost`` leaves out the record of the creation.
         """
@@ -66,7 +66,7 @@ class Amalthea:
         if renku_project_id is not None:
             labels |= {"renku.io/projectId": renku_project_id, "renku.io/renkuVersion": "2.0"}
         uid = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.domain} {self._made}"))
-        # The same user, project and commit give the same name: it is no key.
+        # The same user, project and commit give the same name, so it is not a key.
         name = f"{user[:12]}-project-{(gitlab_project_id or 0):08x}"
         session = Session(name, uid, at.replace(microsecond=0), labels)
         if lost:
@@ -77,16 +77,16 @@ class Amalthea:
         return session
 
     def change(self, session: Session, status: Status, at: dt.datetime, *, times: int = 1) -> None:
-        """The session takes on a status: hibernated, running again, failed, stopping.
+        """The session changes its status: hibernated, running again, failed, stopping.
 
-        ``times`` writes the record more than once, as an operator does that crashed and came again.
+        ``times``: how often the record is written. An operator that crashed and restarted can write it twice.
         """
         for _ in range(times):
             self._write(session, status, at)
         session.status = status
 
     def restart(self, at: dt.datetime) -> None:
-        """The operator ends, uploading what it has, and begins a new file."""
+        """The operator ends, uploads what it has, and begins a new file."""
         self._upload(at)
         self._opened_at = at
 
@@ -96,7 +96,7 @@ class Amalthea:
         self._opened_at = at
 
     def objects(self) -> dict[str, bytes]:
-        """What has been uploaded, by file name: to put it into a bucket."""
+        """The content of all uploaded files, by file name, for a bucket."""
         return {path.name: path.read_bytes() for path in sorted(self.audit_log.iterdir())}
 
     def _write(self, session: Session, status: Status, at: dt.datetime) -> None:

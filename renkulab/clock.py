@@ -6,7 +6,7 @@ import datetime as dt
 
 
 class Clock:
-    """Stands still at the time it was set to; one that was never set follows the system."""
+    """Keeps the time that it was set to. If it was never set, it follows the system."""
 
     def __init__(self, now: dt.datetime | None = None) -> None:
         self._now = now

@@ -17,10 +17,10 @@ ONE_DAY = dt.timedelta(days=1)
 def simulated_deployments(
     folder: Path, audit_logs: Path, first_day: dt.date, today: dt.date
 ) -> Iterator[dict[str, str]]:
-    """Serves both deployments, with activity from the first day up to midnight before today, UTC.
+    """Serves both deployments, with activity from the first day until today begins, UTC.
 
-    Writes their files into the folder and gives the environment variables these name. The same days give the same
-    activity, whatever day is today.
+    Writes their files into the folder and returns the environment variables that these files name. The same days have
+    the same activity on whatever day this runs.
     """
     with ExitStack() as stack:
         variables: dict[str, str] = {}
@@ -37,5 +37,5 @@ def simulated_deployments(
 
 
 def midnight(day: dt.date) -> dt.datetime:
-    """The instant the day begins, UTC."""
+    """The instant when the day begins, UTC."""
     return dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC)

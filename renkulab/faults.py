@@ -1,4 +1,4 @@
-"""Faults that a test asks for: what real servers and the network between do now and then."""
+"""Faults that a test asks for. Real servers and networks have them now and then."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ class Instead:
 
 @dataclass(frozen=True)
 class Broken:
-    """No proper answer: a reset connection, half a body, ``seconds`` of silence and then a closed connection, or a
-    body that comes byte by byte, ``seconds`` apart, without an end.
+    """No proper answer.
+
+    A reset connection, half a body, ``seconds`` of silence and then a closed connection, or an endless body that comes
+    byte by byte, ``seconds`` apart.
     """
 
     kind: Literal["reset", "cut off", "silence", "drip"]
@@ -41,15 +43,15 @@ class _Plan:
 
 
 class Faults:
-    """Which requests meet which fault."""
+    """Decides which request meets which fault."""
 
     def __init__(self) -> None:
         self._plans: list[_Plan] = []
 
     def add(self, pattern: str, fault: Fault, *, at: int = 1, times: int | None = 1) -> None:
-        """Requests whose path holds the pattern meet the fault, ``times`` of them from the ``at``-th on.
+        """Requests whose path holds the pattern meet the fault: ``times`` of them, beginning with the ``at``-th.
 
-        Counting begins now, at 1; ``times=None`` is from then on.
+        Counting begins now, at 1. If ``times`` is None, all later ones meet it too.
         """
         self._plans.append(_Plan(re.compile(pattern), fault, at, times))
 
@@ -57,7 +59,7 @@ class Faults:
         self._plans.clear()
 
     def next_for(self, method: str, path: str) -> Fault | None:
-        """The fault this request meets; the first plan that holds wins, all matching plans count the request."""
+        """The fault that this request meets. The first plan that is due wins; all matching plans count the request."""
         met: Fault | None = None
         for plan in self._plans:
             if not plan.pattern.search(path):
@@ -70,7 +72,7 @@ class Faults:
 
 
 def too_many_requests(retry_after: int | str | None = None, *, limits: Mapping[str, str] | None = None) -> Instead:
-    """429 of GitLab's Rack::Attack; ``retry_after`` in seconds or as an HTTP date, ``limits`` the RateLimit headers."""
+    """429 of GitLab's Rack::Attack. ``retry_after``: seconds or an HTTP date; ``limits``: the RateLimit headers."""
     headers = {"Content-Type": "text/plain", **(limits or {})}
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
@@ -78,7 +80,7 @@ def too_many_requests(retry_after: int | str | None = None, *, limits: Mapping[s
 
 
 def server_error(status: Literal[500, 502, 503, 504] = 502, retry_after: int | None = None) -> Instead:
-    """500 with GitLab's JSON, the others with the HTML page of the proxy in front."""
+    """500 comes with GitLab's JSON, the others with the HTML page of the proxy in front."""
     if status == 500:
         return Instead(500, b'{"message":"500 Internal Server Error"}', {"Content-Type": "application/json"})
     headers = {"Content-Type": "text/html"}
@@ -96,12 +98,12 @@ def body_cut_off() -> Broken:
 
 
 def no_answer(seconds: float = 30.0) -> Broken:
-    """Silence, until the client or the time gives up, or the server stops."""
+    """Silence until the client gives up, the seconds are over or the server stops."""
     return Broken("silence", seconds)
 
 
 def dripping_body(seconds: float = 0.02) -> Broken:
-    """Never so long without a byte that it is taken for silence."""
+    """A body without an end. Its bytes come so often that no client takes it for silence."""
     return Broken("drip", seconds)
 
 
@@ -111,12 +113,12 @@ def html_page() -> Instead:
 
 
 def redirect(location: str) -> Instead:
-    """To a login page or another host."""
+    """A redirect to a login page or to another host."""
     return Instead(302, b"", {"Location": location, "Content-Type": "text/html"})
 
 
 def refused(status: int) -> Instead:
-    """A refusal that only its status tells from another."""
+    """A refusal that tells nothing but its status."""
     return Instead(status, b'{"message":"no"}', {"Content-Type": "application/json"})
 
 
@@ -126,13 +128,13 @@ def json_object() -> Instead:
 
 
 def unauthorized() -> Instead:
-    """What a token gets once it is expired or revoked."""
+    """The answer to a revoked token."""
     body = b'{"error":"invalid_token","error_description":"Token was revoked. You have to re-authorize from the user."}'
     headers = {"Content-Type": "application/json", "WWW-Authenticate": 'Bearer realm="Protected by OAuth 2.0"'}
     return Instead(401, body, headers)
 
 
-# Each passes once the request is made again.
+# Each is over when the request is made again.
 PASSING = {
     "429": too_many_requests(),
     "429 with Retry-After": too_many_requests(2),

@@ -29,7 +29,7 @@ class Commit:
 
     @property
     def trailers(self) -> dict[str, str]:
-        """The ``key: value`` lines of the last paragraph, none when any line of it is no such line."""
+        """The ``key: value`` lines of the last paragraph; none if one of its lines has another form."""
         paragraphs = self.message.strip().split("\n\n")
         if len(paragraphs) < 2:
             return {}
@@ -48,7 +48,7 @@ class Repository:
         self._logs: dict[object, list[Commit]] = {}
 
     def copy(self) -> Repository:
-        """The same commits and branches, free to go another way: a fork."""
+        """A fork: the same commits and branches, which can change independently."""
         copy = Repository()
         copy.commits.update(self.commits)
         copy.branches.update(self.branches)
@@ -65,9 +65,10 @@ class Repository:
         committer: Identity | None = None,
         authored_at: dt.datetime | None = None,
     ) -> Commit:
-        """A new commit. With ``branch`` it is that branch's new head, and the old head its first parent.
+        """A new commit. With ``branch`` it becomes the head of that branch.
 
-        Without, it is only stored: a later ``move`` of a branch brings it.
+        Without ``parents``, its parent is the old head of the branch. Without ``branch``, it is only stored, until a
+        later ``move`` makes it the head of a branch.
         """
         if parents is None:
             parents = [self.branches[branch]] if branch in self.branches else []
@@ -111,7 +112,7 @@ class Repository:
         return found
 
     def resolve(self, revision: str) -> str | None:
-        """The sha of a branch, a sha or the beginning of one; None when there is no such revision."""
+        """The full sha for a branch, a sha or the beginning of a sha; None if there is no such revision."""
         if revision in self.branches:
             return self.branches[revision]
         if revision in self.commits:
@@ -131,7 +132,8 @@ class Repository:
     ) -> list[Commit]:
         """``git log tips ^without``: newest first as far as parents allow it.
 
-        Like git, ``since`` does not look behind a commit that is older: a newer ancestor of it stays hidden.
+        ``since`` stops at an older commit as git does, so that a newer ancestor of it stays hidden
+        (docs/sources/gitlab.md#dates-hide-commits).
         """
         key = (tuple(tips), tuple(without), since, until)
         if key not in self._logs:
@@ -159,8 +161,8 @@ class Repository:
             if sha in hidden:
                 continue
             if since is not None and _second(commit.committed_at) < _second(since):
-                # A range is walked as a whole before it is printed: what lies behind the old commit is marked
-                # as unwanted even if it was met on another way.
+                # git walks a whole range before it prints anything, so it drops all ancestors of the old commit, even
+                # those that it met on another way.
                 if without:
                     hidden |= self.reachable([sha])
                 continue

@@ -1,6 +1,6 @@
 """What a simulated GitLab holds: users, tokens, projects and push events, and what people do to them.
 
-Every deed takes the time it happens at; deeds on one project come in the order of their times.
+Every deed gets its time. Deeds on one project must come in the order of time.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from renkulab.git import Repository
 from renkulab.gitlab_merged import MergedBranches
 
 Visibility = Literal["private", "internal", "public"]
-# Event::RESET_PROJECT_ACTIVITY_INTERVAL: last_activity_at moves at most once in this time.
+# docs/sources/gitlab.md#activity-is-an-hour-late
 ACTIVITY_INTERVAL = dt.timedelta(hours=1)
-# push_event_activities_limit: a push of more branches leaves one event without commits.
+# docs/sources/gitlab.md#a-push-of-many-branches-is-one-event
 BULK_PUSH_LIMIT = 3
 
 
@@ -63,7 +63,7 @@ class Token:
 
 @dataclass
 class Project:
-    """``repository`` is None as long as nothing was ever pushed: the server answers 404 for it."""
+    """``repository`` is None if nothing was ever pushed. Then the server answers 404 for it."""
 
     id: int
     path: str
@@ -105,13 +105,13 @@ class GitLab:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.version: tuple[int, int, int] = (16, 11, 0)
-        # Where the server believes to be: its Link headers point there, whatever address was asked.
+        # The address in the server's configuration. Its Link headers point there, even if another address was asked.
         self.external_url = "http://gitlab.example"
-        # An instance in admin mode treats an administrator's token without that scope as anybody's.
+        # docs/sources/gitlab.md#admin-mode-hides-too
         self.admin_mode = False
         # docs/sources/gitlab.md#a-disabled-repository
         self.disabled_repository_status: Literal[403, 404] = 403
-        # GitLab's feature flag, off unless an administrator turns it on: branches by key where that is asked for.
+        # GitLab's feature flag, which is off by default: pages branches by key if the request asks for it.
         self.branch_list_keyset_pagination = False
         self.merged_branches = MergedBranches(clock)
         self.event_retention = dt.timedelta(days=3 * 365)
@@ -153,7 +153,7 @@ class GitLab:
         return self.add_user(username, f"{username}@noreply.{host}", at, bot=True)
 
     def delete_user(self, user: User) -> None:
-        """The account goes; its push events stay, without an author."""
+        """Deletes the account. Its push events stay, without an author."""
         del self.users[user.id]
 
     def add_token(
@@ -183,7 +183,7 @@ class GitLab:
         default_branch: str = "master",
         forked_from_id: int | None = None,
     ) -> Project:
-        """A new project; an imported one brings its repository, and no push event tells of its commits."""
+        """A new project. An imported one brings its repository, and no push event tells of its commits."""
         project = Project(
             self._next_id(), path, namespace, creator.id, at, at, visibility, repository, default_branch, forked_from_id
         )
@@ -217,10 +217,10 @@ class GitLab:
     def push(
         self, project: Project, pusher: User, heads: dict[str, str | None], at: dt.datetime, *, quiet: bool = False
     ) -> list[PushEvent]:
-        """Moves branches to commits that the repository holds already; None removes the branch.
+        """Moves branches to commits that the repository already holds; None removes the branch.
 
-        Any move is accepted, so an older or unrelated commit makes it a force push; the old commits stay until
-        ``Repository.collect_garbage``. ``quiet`` leaves no event: a mirror, or an event that GitLab lost.
+        Every move is accepted. To an older or unrelated commit it is a force push; the old commits stay until
+        ``Repository.collect_garbage``. ``quiet`` leaves no event and no activity, like a mirror or a lost event.
         """
         if project.repository is None:
             raise ValueError("the project has no repository; set one first")

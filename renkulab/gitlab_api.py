@@ -1,4 +1,4 @@
-"""The REST API v4 of the simulated GitLab, as far as a harvester of metrics can ask it."""
+"""The REST API v4 of the simulated GitLab: what a pull may ask."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class GitLabApi:
         admin = user.is_admin and (not self.gitlab.admin_mode or "admin_mode" in token.scopes)
         return Caller(user, token, admin)
 
-    # The one who asks
+    # The caller
 
     def version(self, request: Request, caller: Caller, address: str) -> Response:
         number = ".".join(str(part) for part in self.gitlab.version)
@@ -95,7 +95,7 @@ class GitLabApi:
     def own_user(self, request: Request, caller: Caller, address: str) -> Response:
         content = entities.user_entity(self.gitlab, caller.user, admin=True)
         if not caller.admin:
-            # UserPublic of oneself: everything but what only administrators are told.
+            # GitLab's UserPublic of oneself lacks only what administrators alone see.
             content = {key: value for key, value in content.items() if key not in ("is_admin", "note")}
         return json_response(content)
 
@@ -245,7 +245,7 @@ class GitLabApi:
         project = self._find_project(caller, project_id)
         after, before = whole_day(request, "after"), whole_day(request, "before")
         if request.first("action") not in (None, "pushed"):
-            # Nothing but pushes happens here.
+            # This GitLab has no other events.
             return offset_page(request, self._address(project, "events"), [], dict)
         forgotten = self.gitlab.clock.now() - self.gitlab.event_retention
         found = [

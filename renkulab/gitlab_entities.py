@@ -43,7 +43,7 @@ def commit_entity(gitlab: GitLab, project: Project, commit: Commit, trailers: bo
 
 
 def _title(message: str) -> str:
-    # A long first line is cut at a word and gets dots: the command is in the message, not in the title.
+    # GitLab cuts a long first line at a word and adds dots, so a whole command is only in the message.
     line = message.partition("\n")[0]
     if len(line) < 100:
         return line
@@ -119,7 +119,7 @@ def project_entity(gitlab: GitLab, project: Project, simple: bool) -> dict[str, 
 
 
 def with_storage(project: dict[str, Any]) -> dict[str, Any]:
-    """A project as an administrator sees it: nobody else may change the storage, so nobody else is told."""
+    """A project for administrators: docs/sources/gitlab.md#repository_storage-is-shown-to-administrators-only"""
     return project | {"repository_storage": "default"}
 
 
@@ -137,7 +137,7 @@ def token_entity(token: Token, used_at: dt.datetime) -> dict[str, Any]:
 
 
 def user_entity(gitlab: GitLab, user: User, admin: bool) -> dict[str, Any]:
-    """UserBasic; for an administrator UserWithAdmin."""
+    """GitLab's UserWithAdmin if an administrator asks, else its UserBasic."""
     entity: dict[str, Any] = {
         "id": user.id,
         "username": user.username,
@@ -174,7 +174,7 @@ def user_entity(gitlab: GitLab, user: User, admin: bool) -> dict[str, Any]:
 
 
 def event_entity(gitlab: GitLab, event: PushEvent) -> dict[str, Any]:
-    """The author is left out when the account is gone."""
+    """A push event. The author is left out if the account is gone."""
     author = gitlab.users.get(event.author_id)
     entity: dict[str, Any] = {
         "id": event.id,

@@ -1,4 +1,4 @@
-"""Which branches are merged, as far as GitLab remembers."""
+"""Which branches are merged, as GitLab remembers it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ class _Remembered:
 
 
 class MergedBranches:
-    """GitLab's cache of merged branches: by project and name, for a day from its last entry on.
+    """GitLab's cache of merged branches, by project and name. It lives for a day from its last entry on.
 
-    A branch that comes or goes empties it, a push does not (Repository#merged_branch_names, expire_branches_cache).
+    A branch that comes or goes empties it; a push does not
+    (docs/sources/gitlab.md#merged-branches-are-remembered-for-a-day).
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -29,7 +30,7 @@ class MergedBranches:
         self._of_project: dict[int, _Remembered] = {}
 
     def among(self, project_id: int, repository: Repository, default_branch: str, names: Iterable[str]) -> set[str]:
-        """The branches that pass for merged; what is not remembered is looked up now."""
+        """The branches that GitLab calls merged. Those that it does not remember are looked up now."""
         now, wanted = self._clock.now(), list(names)
         remembered = self._of_project.get(project_id)
         if remembered is None or now >= remembered.until:

@@ -1,4 +1,4 @@
-"""Pages as GitLab serves them: by offset with X- headers, by key with a Link alone."""
+"""Pages as GitLab serves them: by offset with X- headers, by key with only a Link."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def refuse(status: int, **content: Any) -> Refused:
 
 
 def whole_number(request: Request, name: str, default: int) -> int:
-    """A number of the query; zero and less mean the default. Raises Refused (400) when it is none."""
+    """A number of the query; zero or less means the default. Raises Refused (400) if it is no number."""
     text = request.first(name)
     if not text:
         return default
@@ -56,10 +56,10 @@ def offset_page(
     limited: str = "",
     second_page_announced: bool = False,
 ) -> Response:
-    """One page of the rows. ``limited`` names the type that GitLab does not page beyond 50 000 rows.
+    """One page of the rows. ``limited``: the type of the rows if GitLab refuses to page it beyond 50,000 rows.
 
-    A list that is not ``counted`` announces a next page whenever this one is full. ``second_page_announced``: the
-    first page does so however short it is (GitalyKeysetPager#paginate_first_page_via_gitaly).
+    If the list is not ``counted``, every full page announces a next one. ``second_page_announced``: the first page
+    announces a next one even if it is short (GitalyKeysetPager#paginate_first_page_via_gitaly).
     """
     page, length = whole_number(request, "page", 1), page_length(request)
     if limited and page * length > OFFSET_LIMIT:
@@ -94,7 +94,7 @@ def offset_page(
 def keyset_page_by_id(
     request: Request, address: str, rows: Sequence[Row], render: Callable[[Row], dict[str, Any]]
 ) -> Response:
-    """Projects: rows come sorted by id; every page that holds a row announces a next one."""
+    """A page of projects, which come sorted by id. Every page that holds a row announces a next one."""
     ascending = request.first("sort") == "asc"
     if request.first("order_by") not in (None, "", "id"):
         raise refuse(405, error="Keyset pagination is not yet available for this type of request")
@@ -108,11 +108,14 @@ def keyset_page_by_id(
 def keyset_page_by_name(
     request: Request, address: str, names: Sequence[str], render: Callable[[str], dict[str, Any]]
 ) -> Response:
-    """Branches: a full page announces a next one, which may be empty and fails when the branch it follows is gone."""
+    """A page of branches. A full page announces a next one, which may be empty.
+
+    The next page fails if the branch that it follows is gone.
+    """
     length, token, start = page_length(request), request.first("page_token"), 0
     if token is not None:
         if token not in names:
-            # Gitaly: could not find page token.
+            # Gitaly cannot find the page token.
             raise refuse(500, message="500 Internal Server Error")
         start = names.index(token) + 1
     shown = names[start : start + length]
@@ -123,7 +126,7 @@ def keyset_page_by_name(
 def keyset_page_by_cursor(
     request: Request, address: str, rows: Sequence[Row], render: Callable[[Row], dict[str, Any]]
 ) -> Response:
-    """Users: the rows come in the order wanted; the last page announces no next one."""
+    """A page of users, which come in the wanted order. The last page announces no next one."""
     length, start = page_length(request), 0
     everything = [render(row) for row in rows]
     cursor = request.first("cursor")

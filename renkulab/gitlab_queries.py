@@ -13,11 +13,10 @@ from renkulab.web import Request
 
 
 def log_of(repository: Repository, revision: str, since: dt.datetime | None, until: dt.datetime | None) -> list[Commit]:
-    """``git log`` of a branch, a sha or a range ``a..b``.
+    """``git log`` of a branch, a sha or a range ``a..b``; no commits if the revision does not exist.
 
-    Of a revision that does not exist: nothing. Gitaly logs git's error and sends no commits
-    (internal/gitaly/service/commit, ``sendCommits``), so GitLab answers 200 and an empty list.
-    Raises Refused (400) when it is no revision at all.
+    docs/sources/gitlab.md#a-vanished-commit-gives-an-empty-page. Raises Refused (400) if the text cannot be a revision
+    (docs/sources/gitlab.md#a-revision-of-the-wrong-form-is-refused).
     """
     if revision.startswith("-") or re.search(r"\s", revision):
         raise refuse(400, message="ref_name is invalid")
@@ -30,12 +29,12 @@ def log_of(repository: Repository, revision: str, since: dt.datetime | None, unt
 
 
 def repeating_first_page(commits: list[Commit], length: int) -> list[Commit]:
-    """A listing with ``all=true``: every page holds the first page's commits (gitlab-org/gitlab#586997)."""
+    """A listing with ``all=true``: docs/sources/gitlab.md#alltrue-repeats-its-first-page"""
     return [commits[place % length] for place in range(len(commits))]
 
 
 def chosen_users(request: Request, users: Iterable[User], admin: bool) -> list[User]:
-    """The users that the query asks for; who they are at the identity provider only administrators may ask."""
+    """The users that the query asks for. Only an administrator may ask by the id at the identity provider."""
     if username := request.first("username"):
         users = [user for user in users if user.username == username]
     if request.first("active") == "true":
@@ -67,7 +66,7 @@ def chosen_projects(request: Request, projects: Iterable[Project]) -> list[Proje
 
 
 def moment(request: Request, name: str) -> dt.datetime | None:
-    """A time of the query, UTC unless it says otherwise. Raises Refused (400) when it is none."""
+    """A time of the query, in UTC unless it has an offset. Raises Refused (400) if it is no time."""
     text = request.first(name)
     if not text:
         return None
@@ -79,7 +78,7 @@ def moment(request: Request, name: str) -> dt.datetime | None:
 
 
 def whole_day(request: Request, name: str) -> dt.date | None:
-    """A date of the query, whatever time follows it. Raises Refused (400) when it is none."""
+    """A date of the query; a time after it is ignored. Raises Refused (400) if it is no date."""
     text = request.first(name)
     if not text:
         return None

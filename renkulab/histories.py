@@ -15,9 +15,9 @@ from renkulab.server import RenkuLab
 def serve_histories(lab: RenkuLab, folder: Path, created_at: dt.datetime | None = None) -> list[Project]:
     """Each ``*.jsonl`` of the folder (GitLab's commits as JSON, newest first) as a project.
 
-    The first commit is the head of the default branch; every other one that is nobody's parent heads a branch
-    ``side-<n>``. A project was created when its oldest commit was committed, unless ``created_at`` says when all
-    were. No push event tells of the commits.
+    The first commit is the head of the default branch; each other commit without a child is the head of a branch
+    ``side-<n>``. Every project is created at ``created_at``; without it, when its oldest commit was committed. No push
+    event tells of the commits.
     """
     projects = []
     for path in sorted(folder.glob("*.jsonl")):

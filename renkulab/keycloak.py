@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from renkulab.clock import Clock
 
 Version = tuple[int, int, int]
-# EventType: saved by default, as long as the realm names no types of its own.
+# Keycloak saves these types if the realm names none: docs/sources/keycloak.md#saving-can-be-off-or-without-login
 EVENT_TYPES = frozenset(
     {
         *("LOGIN", "LOGIN_ERROR", "REGISTER", "REGISTER_ERROR", "LOGOUT", "LOGOUT_ERROR", "CODE_TO_TOKEN"),
@@ -18,9 +18,9 @@ EVENT_TYPES = frozenset(
         *("OAUTH2_DEVICE_AUTH", "OAUTH2_DEVICE_CODE_TO_TOKEN", "IDENTITY_PROVIDER_LOGIN", "DELETE_ACCOUNT"),
     }
 )
-# The job that clears expired events.
+# docs/sources/keycloak.md#expired-events-go-within-a-quarter-of-an-hour
 CLEARING_INTERVAL = dt.timedelta(minutes=15)
-# One browser login of a legacy Renku walks through these clients; Keycloak writes an event for each.
+# One login in a browser passes through these clients: docs/sources/keycloak.md#one-login-is-several-events
 LOGIN_SEQUENCE = ("renku", "renku-cli", "gitlab")
 
 
@@ -67,7 +67,7 @@ class AccessToken:
 
 
 class Keycloak:
-    """The state of one realm; ``version`` decides how its REST API reads dates and whether events have an id."""
+    """The state of one realm. ``version`` decides how its REST API reads dates and whether events have an id."""
 
     def __init__(self, clock: Clock, domain: str, realm: str = "Renku", version: Version = (20, 0, 1)) -> None:
         self.clock = clock
@@ -77,10 +77,10 @@ class Keycloak:
         self.time_zone: dt.tzinfo = dt.UTC
         self.realm_id = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{realm}.{domain}"))
         self.events_enabled = True
-        # None: never forgets. The Renku chart sets one day.
+        # None: Keycloak never forgets. The Renku chart sets one day.
         self.events_expiration: dt.timedelta | None = None
         self.token_lifespan = dt.timedelta(seconds=300)
-        # With a number, a token is refused after so many uses, whatever its lifespan.
+        # If it is a number, a token is refused after so many uses, even within its lifespan.
         self.token_uses: int | None = None
         self.users: dict[str, User] = {}
         self.clients: dict[str, Client] = {}
@@ -91,7 +91,7 @@ class Keycloak:
     def add_client(
         self, client_id: str, secret: str, roles: tuple[str, ...] = ("view-events", "view-users", "query-users")
     ) -> Client:
-        """A confidential client; its service account is a user too."""
+        """A confidential client. Its service account is a user too."""
         client = self.clients[client_id] = Client(secret, roles)
         account = f"service-account-{client_id}"
         self.users[account] = User(
@@ -100,14 +100,14 @@ class Keycloak:
         return client
 
     def add_user(self, email: str, at: dt.datetime, *, user_id: str | None = None, email_verified: bool = True) -> User:
-        """A user who registered; the realm takes the address as user name."""
+        """A user who registered. The realm takes the address as the user name."""
         user = User(user_id or self._new_id(), email, email, at, email_verified=email_verified)
         self.users[user.id] = user
         self.record("REGISTER", at, user.id, "renku", details={"register_method": "form", "email": email})
         return user
 
     def delete_user(self, user: User) -> None:
-        """The account goes; its events stay until they expire."""
+        """Deletes the account. Its events stay until they expire."""
         del self.users[user.id]
 
     def log_in(self, user: User, at: dt.datetime, clients: tuple[str, ...] = LOGIN_SEQUENCE) -> list[dt.datetime]:
@@ -132,7 +132,7 @@ class Keycloak:
         return moments
 
     def fail_to_log_in(self, user: User | None, at: dt.datetime) -> None:
-        """A wrong password, or with no user a name nobody has."""
+        """A wrong password; without a user, a name that nobody has."""
         error = "invalid_user_credentials" if user else "user_not_found"
         details = {"auth_method": "openid-connect", "username": user.username if user else "nobody"}
         self.record("LOGIN_ERROR", at, user.id if user else None, "renku", error=error, details=details)
@@ -153,7 +153,7 @@ class Keycloak:
             self._events.append(Event(self._new_id(), at, kind, client_id, user_id, session_id, error, details or {}))
 
     def events(self) -> list[Event]:
-        """What the realm still remembers, as recorded. What has expired is gone for good."""
+        """The events that the realm still remembers, in the order in which they were recorded."""
         if self.events_expiration is not None:
             seconds = self.clock.now().timestamp()
             cleared_at = seconds - seconds % CLEARING_INTERVAL.total_seconds()
@@ -162,7 +162,7 @@ class Keycloak:
         return self._events
 
     def expire_tokens(self) -> None:
-        """Every token given out so far is refused from now on."""
+        """From now on, every token given out so far is refused."""
         self.tokens.clear()
 
     def new_token(self, client_id: str) -> str:
@@ -171,6 +171,6 @@ class Keycloak:
         return value
 
     def _new_id(self) -> str:
-        # Reproducible, unlike uuid4.
+        # uuid5, so that every run gives the same ids.
         self._made += 1
         return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.realm_id} {self._made}"))

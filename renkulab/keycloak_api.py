@@ -93,7 +93,7 @@ class KeycloakApi:
         client = self._caller(request)
         if not parts or parts[0] != self.keycloak.realm:
             raise _Refused(404, error="Realm not found.")
-        # Numbers are read before anything else is looked at.
+        # Keycloak refuses a bad number before it looks at the roles.
         page = _Page(_number(request, "first", 0), _number(request, "max", DEFAULT_LENGTH))
         content: Any
         match parts[1:]:
@@ -109,7 +109,7 @@ class KeycloakApi:
                 content = [_user(user, brief) for user in page.of(self._visible_users(request, client))]
             case ["users", "count"]:
                 self._require(client, LISTS_USERS)
-                # Also of those whom the client may not see.
+                # The count includes users whom the client may not see.
                 content = len(self._chosen_users(request))
             case ["users", _, "federated-identity"]:
                 self._require(client, SEES_USERS)
@@ -140,7 +140,7 @@ class KeycloakApi:
             config["eventsExpiration"] = int(keycloak.events_expiration.total_seconds())
         return config | {
             "eventsListeners": ["jboss-logging"],
-            # A realm that names none saves all of them, and says so.
+            # A realm that names no types saves all of these, and lists them.
             "enabledEventTypes": sorted(EVENT_TYPES),
             "adminEventsEnabled": False,
             "adminEventsDetailsEnabled": False,
@@ -168,12 +168,13 @@ class KeycloakApi:
             if direction not in ("asc", "desc"):
                 raise _Refused(400, error="Invalid value for sortDirection, expected value is asc or desc")
             newest_first = direction == "desc"
-        # The query orders by time and nothing else: within a millisecond each answer has an order of its own.
+        # Keycloak sorts by time alone, so events of one millisecond come in another order each time.
+        # docs/sources/keycloak.md#events-of-one-millisecond-have-no-order
         self._chance.shuffle(found)
         return sorted(found, key=lambda event: event.time, reverse=newest_first)
 
     def _bound(self, request: Request, name: str) -> int | None:
-        """The first or last millisecond that is asked for, as this version understands it."""
+        """The first or the last millisecond that the request asks for, as this version reads it."""
         text, version = request.first(name), self.keycloak.version
         if text is None:
             return None
@@ -211,7 +212,7 @@ class KeycloakApi:
     # Users
 
     def _visible_users(self, request: Request, client: Client) -> list[User]:
-        # Who may not see them is not refused, but everybody is filtered out.
+        # docs/sources/keycloak.md#users-are-hidden-without-a-refusal
         return self._chosen_users(request) if SEES_USERS & set(client.roles) else []
 
     def _chosen_users(self, request: Request) -> list[User]:
@@ -234,7 +235,7 @@ def _user(user: User, brief: bool) -> dict[str, Any]:
         "email": user.email or None,
         "emailVerified": user.email_verified,
         "enabled": user.enabled,
-        # A user of another directory may lack it.
+        # A user from a directory may have none.
         "createdTimestamp": round(user.created_at.timestamp() * 1000) if user.created_at else None,
         "access": {"manage": False},
     }

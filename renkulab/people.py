@@ -9,18 +9,18 @@ from renkulab import gitlab, keycloak
 from renkulab.git import Identity
 from renkulab.server import RenkuLab
 
-# In this order, so that a small population holds each kind.
+# In this order, so that even a small population has each kind.
 KINDS = (
     "plain",
     "second address",  # commits with a confirmed secondary address
     "noreply",  # edits in GitLab, which hides the address
     "visitor",  # only ever logs in
-    "unknown address",  # commits with an address no account has, and pushes them: the push tells who it is
+    "unknown address",  # commits with an address that no account has; the push tells who it is
     "plain",
     "unconfirmed",  # commits with an address that was never confirmed; a mirror pushes: nobody can tell
-    "no Keycloak",  # a GitLab account of its own
-    "same address",  # accounts that only the address connects
-    "default address",  # git was never told an address; the push tells who it is
+    "no Keycloak",  # has only a GitLab account
+    "same address",  # only the address connects the two accounts
+    "default address",  # never told git an address; the push tells who it is
     "plain",
     "leaver",  # the account is disabled in the end
 )
@@ -29,7 +29,7 @@ ZONES = tuple(dt.timezone(dt.timedelta(hours=hours)) for hours in (1, 2, 0, 9, -
 
 @dataclass
 class Person:
-    """``identity`` is who this person is taken for; ``cli_identity`` as well, when committing from a terminal."""
+    """``identity``: the user as whom this person counts. ``cli_identity``: the same for commits from a terminal."""
 
     name: str
     kind: str
@@ -43,7 +43,7 @@ class Person:
 
     @property
     def profile(self) -> Identity:
-        """What UI and sessions write as author."""
+        """The author that the UI and sessions write."""
         return Identity(self.name, self.email)
 
     @property
@@ -52,7 +52,7 @@ class Person:
 
 
 def settle(lab: RenkuLab, number: int, at: dt.datetime) -> Person:
-    """The ``number``-th person (from 1) with the accounts of the kind that is due."""
+    """The ``number``-th person (from 1), with the accounts of the kind that has this number."""
     kind, name = KINDS[(number - 1) % len(KINDS)], f"person-{number:04}"
     email = f"{name}@university.example"
     login = None if kind == "no Keycloak" else lab.keycloak.add_user(email, at)

@@ -1,4 +1,4 @@
-"""A believable RenkuLab: people who log in, commit, run sessions; and all that is nobody's work."""
+"""A believable RenkuLab: people who log in, commit and run sessions, and all that counts for nobody."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class _Workplace:
 
 
 class Population:
-    """People and projects of a deployment, settled at the time of its clock; ``live`` makes the days go by.
+    """People and projects of a deployment. They begin at the time of its clock; ``live`` makes the days go by.
 
-    ``ledger`` holds what they did, as far as it can be seen on the deployment by then.
+    ``ledger`` holds what they did, as far as the deployment shows it at the time of its clock.
     """
 
     def __init__(self, lab: RenkuLab, *, seed: int = 1, people: int = 24, projects: int = 12) -> None:
@@ -54,9 +54,9 @@ class Population:
         self._agenda.at(born + 30 * DAY, self._disable_leavers)
 
     def live(self, until: dt.datetime) -> None:
-        """Everybody lives until then; the clock shows it in the end. Many calls do the same as one.
+        """Lets everybody live until then and sets the clock to it. Many calls do the same as one.
 
-        What is committed by then but not pushed yet comes with a later call.
+        A commit that is not pushed until then comes with a later call.
         """
         self._agenda.run(until)
         self.lab.clock.set(until)
@@ -81,7 +81,7 @@ class Population:
     def _plan_day(self, person: Person, day: dt.datetime) -> None:
         if self._chance.random() > (0.3 if day.weekday() < 5 else 0.08):
             return
-        # Some are still logged in from another day.
+        # Some are still logged in from an earlier day.
         if person.login and self._chance.random() < 0.85:
             self._agenda.at(self._some_time(day), partial(self._log_in, person))
         if person.kind == "visitor":
@@ -209,7 +209,7 @@ class Population:
         self._push_later(person, place, "master", commit, [("commit", at)])
 
     def _take_patch(self, person: Person, at: dt.datetime) -> None:
-        """A commit of somebody without any account comes along in a push of another one's."""
+        """Somebody pushes a commit of an outsider, who has no account."""
         place = self._place_of(person, at)
         if place is None or person.login is None:
             return
@@ -238,7 +238,7 @@ class Population:
     def _push_later(
         self, person: Person, place: _Workplace, branch: str, commit: Commit, done: list[tuple[Action, dt.datetime]]
     ) -> None:
-        """After minutes or, now and then, days; a branch that has moved on meanwhile is merged first."""
+        """Pushes after minutes or, now and then, days. If the branch has moved in between, it is merged first."""
 
         def push(at: dt.datetime) -> None:
             tip, head = commit, place.repository.branches.get(branch)

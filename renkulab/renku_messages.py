@@ -11,7 +11,7 @@ from renkulab.truth import Action
 # Command, what it is, and how often it is used.
 CLI_COMMANDS: tuple[tuple[str, Action, int], ...] = (
     (
-        # Long enough to be wrapped once numbers stand in it.
+        # With its numbers, long enough for renku to wrap it.
         "renku run --name step-{n} -- python train.py --rate 0.{n} --output run-{n}/metrics.json --input set-{n}",
         "workflow_run",
         6,
@@ -46,7 +46,7 @@ RENKU = Identity(f"renku {VERSION}", f"https://github.com/swissdatasciencecenter
 
 
 def cli(command: str, number: int) -> str:
-    """The command line, wrapped at 100 characters, and the transaction's trailer; ``number`` tells them apart."""
+    """The command line, wrapped at 100 characters, with a trailer that ``number`` makes unique."""
     wrapped = textwrap.wrap(command, 100, break_long_words=False, break_on_hyphens=False)
     return "\n\t".join(wrapped) + trailer(number)
 
@@ -61,7 +61,7 @@ def trailer(number: int) -> str:
 
 
 def autosave(username: str, branch: str, sha: str) -> tuple[str, str]:
-    """Branch and message of what the platform saves when a session stops."""
+    """Branch and message of the commit that the platform makes when a session stops."""
     short = sha[:7]
     return (
         f"renku/autosave/{username}/{branch}/{short}/{short}",

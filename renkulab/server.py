@@ -21,9 +21,9 @@ from renkulab.web import Request, RequestLog, Response, WebServer
 
 
 class RenkuLab:
-    """One deployment. Within ``with`` it answers; its state can be changed before, meanwhile and after.
+    """One deployment. It answers within ``with``; its state can change at any time.
 
-    ``now`` sets the clock, None lets it follow the system. ``latency`` is added to every answer, in seconds.
+    ``now`` sets the clock; without it, the clock follows the system. ``latency``: seconds before every answer.
     """
 
     def __init__(
@@ -100,9 +100,9 @@ class RenkuLab:
 def write_deployment(
     lab: RenkuLab, folder: Path, start: dt.date, *, audit_log: str | None = None, endpoint_url: str | None = None
 ) -> dict[str, str]:
-    """Writes ``<name>.yaml`` for the deployment into the folder; returns the environment variables it names.
+    """Writes ``<name>.yaml`` for the deployment into the folder; returns the environment variables that it names.
 
-    ``audit_log`` is another place of the audit log than the directory, such as ``s3://bucket/prefix``.
+    ``audit_log``: where the audit log is if not in the lab's directory, such as ``s3://bucket/prefix``.
     """
     prefix = re.sub(r"[^A-Z0-9]", "_", lab.name.upper())
     token, secret = f"{prefix}_GITLAB_TOKEN", f"{prefix}_KEYCLOAK_SECRET"

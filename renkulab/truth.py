@@ -24,10 +24,10 @@ ACTIVE: tuple[Action, ...] = ("login", *COMMITS, "session_started")
 
 @dataclass(frozen=True)
 class Deed:
-    """A commit is one deed, named by the most telling thing it is.
+    """What one person did at one time. A commit is one deed, with the most specific action that fits.
 
-    ``person`` is who can be known to have done it: a Keycloak id, ``gitlab:<id>`` of an account without one, or
-    ``address:<email>`` where nothing but the address of the commit is known: each such address is a person.
+    ``person``: a Keycloak id, ``gitlab:<id>`` for an account without one, or ``address:<email>`` if nothing but the
+    address of the commit is known. Each such address counts as a person.
     """
 
     person: str
@@ -44,7 +44,7 @@ class Count:
 
 @dataclass
 class Ledger:
-    """Deeds as they became visible, in any order of their times. Those of nobody (anonymous, bots) are not in it."""
+    """Deeds in the order in which they became visible. It has none of anonymous visitors or bots."""
 
     deeds: list[Deed] = field(default_factory=list)
 

@@ -23,7 +23,7 @@ JSON = "application/json"
 
 @dataclass(frozen=True)
 class Request:
-    """``path`` is as sent, still percent-encoded and without the query; header names are lower case."""
+    """``path`` is as it was sent, percent-encoded and without the query. Header names are lower case."""
 
     method: str
     path: str
@@ -32,7 +32,7 @@ class Request:
     body: bytes = b""
 
     def first(self, name: str) -> str | None:
-        """The last value of a query parameter, as Rack and JAX-RS read a repeated one; None when it is not given."""
+        """The last value of a query parameter, as Rack reads a repeated one; None if it is not given."""
         return self.query[name][-1] if name in self.query else None
 
 
@@ -45,7 +45,7 @@ class Response:
 
 @dataclass(frozen=True)
 class SeenRequest:
-    """What is kept of a request; never the token itself."""
+    """What is kept of a request. ``token``: whether it had one; the token itself is never kept."""
 
     method: str
     path: str
@@ -55,7 +55,7 @@ class SeenRequest:
 
 
 class RequestLog(list[SeenRequest]):
-    """Every request in the order of its answer; ``status`` is None when there was none."""
+    """Every request, in the order of the answers. ``status`` is None if there was no answer."""
 
     def matching(self, pattern: str) -> list[SeenRequest]:
         """Those whose path holds the regular expression."""
@@ -68,7 +68,7 @@ def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | 
 
 
 class WebServer:
-    """Serves ``answer`` on a free port of 127.0.0.1, one request at a time, each after ``latency`` seconds."""
+    """Serves ``answer`` on a free port of 127.0.0.1: one request at a time, each after ``latency`` seconds."""
 
     def __init__(self, answer: Callable[[Request], Response], faults: Faults, latency: float = 0.0) -> None:
         self.requests = RequestLog()
@@ -112,7 +112,7 @@ class WebServer:
             return outcome
 
     def wait(self, seconds: float) -> bool:
-        """Waits, but not longer than the server lives; returns whether it was stopped."""
+        """Waits, at most until the server stops; returns whether it has stopped."""
         return self._stopped.wait(seconds)
 
 
@@ -122,7 +122,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news; anything else is a fault of the simulator."""
+        """Ignores clients that went away. Anything else is a fault of the simulator."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
@@ -175,4 +175,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.web.wait(broken.seconds)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Silent: the requests are in ``WebServer.requests``."""
+        """Says nothing, because the requests are in ``WebServer.requests``."""

@@ -7,7 +7,7 @@ import dagster as dg
 from renku_metrics.dagster.resources import CentralStore
 from renku_metrics.dagster.specifications import OWNERS, column_schema
 from renku_metrics.deployments import Deployment
-from renku_metrics.metrics.checks import CHECKS, Finding
+from renku_metrics.metrics.checks import CHECKS, Outcome
 from renku_metrics.metrics.definition import CoreAction
 from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.periods import now
@@ -69,7 +69,7 @@ def _specifications() -> list[dg.AssetCheckSpec]:
     return [dg.AssetCheckSpec(name, asset=NAME, description=text) for name, text in described.items()]
 
 
-def _result(finding: Finding) -> dg.AssetCheckResult:
+def _result(finding: Outcome) -> dg.AssetCheckResult:
     severity = dg.AssetCheckSeverity.ERROR if finding.blocking else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(
         check_name=finding.name, passed=finding.passed, severity=severity, metadata=finding.facts

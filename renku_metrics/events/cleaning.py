@@ -1,4 +1,4 @@
-"""Which rows of the raw tables are no event of their own, and why; and what renku did in a commit.
+"""Which rows of the raw tables do not become an event, and why; and what renku did in a commit.
 
 Facts: docs/sources/gitlab.md#forks-and-imports-hold-the-same-commits, renku-commits.md#sub-commands,
 #sessions-save-themselves and #migrating-makes-a-commit-for-each-workflow, amalthea.md#lines.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-# Reasons in the order in which they are asked; a row is dropped for the first that holds.
+# Reasons in the order in which they are checked. A row is dropped for the first that holds.
 AUTOSAVE = "autosave of a session"
 BOT = "commit by a bot"
 MIGRATED_WORKFLOW = "migrated workflow"
@@ -18,8 +18,8 @@ UNKNOWN_PROJECT = "project is not known"
 IMPORTED_HISTORY = "imported history"
 OTHER_PROJECT = "same commit in another project"
 COUNTED_ON_ANOTHER_DAY = "session line that counts on another day"
-DUPLICATE_LINE = "session line that stands twice"
-NO_START_OR_RESUME = "session line that is no start or resume"
+DUPLICATE_LINE = "session line that comes twice"
+NO_START_OR_RESUME = "session line that neither starts nor resumes"
 REASONS = (
     AUTOSAVE,
     BOT,
@@ -32,21 +32,21 @@ REASONS = (
     NO_START_OR_RESUME,
 )
 
-# What was put right in rows that are events.
+# What was corrected in rows that are events.
 REDATED = "commit dated later than it was pulled"
 RECOVERED = "start of a session whose own line was lost"
 CORRECTIONS = (REDATED, RECOVERED)
 
 # The value of renku_helper for the one-per-workflow commits of `renku migrate`.
 MIGRATED_WORKFLOW_HELPER = "migrated workflow"
-# Of a day's sessions that no anonymous visitor started, so many may lack their user before the day counts as not known.
+# If more of a day's sessions than this share lack a user, the day is not known. Anonymous sessions are left out.
 NAMELESS_AT_MOST = 0.05
 TOLD_BY_ANY_LINE = ("keycloak_id", "gitlab_project_id", "renku_project_id")
 
 
 @dataclass(frozen=True)
 class CleanCommits:
-    """``commits``: one row per commit, in its project. ``copies``: its rows in every project old enough for it.
+    """``commits``: one row per commit, in its project. ``copies``: its rows in every project that is not younger.
 
     ``dropped``: the reason for each row left out of ``commits``.
     """
@@ -59,8 +59,8 @@ class CleanCommits:
 def clean_commits(commits: pd.DataFrame, projects: pd.DataFrame) -> CleanCommits:
     """One row per commit that is somebody's work, in the oldest project that is not younger than the commit.
 
-    Takes frames of RAW_GITLAB_COMMITS and RAW_GITLAB_PROJECTS. Copies of a commit are told by their sha within a
-    day: a commit has one date, whatever project holds it. Times are compared in whole seconds, as git keeps them.
+    Takes frames of RAW_GITLAB_COMMITS and RAW_GITLAB_PROJECTS. Rows with the same sha and day are copies of one commit,
+    because a commit has the same date in every project. Times are compared in whole seconds, as git keeps them.
     """
     known = projects.set_index("project_id")["created_at"]
     created_at = known.reindex(commits["project_id"]).set_axis(commits.index)
@@ -87,10 +87,10 @@ def clean_commits(commits: pd.DataFrame, projects: pd.DataFrame) -> CleanCommits
 
 @dataclass(frozen=True)
 class CleanSessions:
-    """Rows of RAW_AMALTHEA_SESSIONS, with user and project from all of the session's lines in the file of the day.
+    """Rows of RAW_AMALTHEA_SESSIONS. User and project come from all lines of the session with the same ``event_day``.
 
     ``started``: one per session. ``resumed``: one per session and time. ``dropped``: the reason for each row that
-    is in neither. ``twice``: the rows that are in both and so make two events.
+    is in neither. ``twice``: the rows that are in both, so they make two events.
     """
 
     started: pd.DataFrame
@@ -105,8 +105,8 @@ class CleanSessions:
 def clean_sessions(sessions: pd.DataFrame) -> CleanSessions:
     """The rows that start or resume a session.
 
-    A session starts once, at its creation, whichever of its lines is left to say so, by the first user that they
-    name. A resume is by the user of its own line, and where that names none by the first.
+    A session starts once, at its creation, for the first user that any of its lines names. A resume belongs to the user
+    of its own line, or else to that first user.
     """
     session = ["event_day", "namespace", "session_uid"]
     lines = sessions.sort_values([*session, "changed_at", "old_status", "status", "keycloak_id"], na_position="first")
@@ -114,7 +114,7 @@ def clean_sessions(sessions: pd.DataFrame) -> CleanSessions:
     changed_today = _day(lines["changed_at"]) == lines["event_day"]
     resumes = lines["old_status"].eq("hibernated") & lines["status"].isin(["starting", "running"])
     created_today = lines[_day(lines["created_at"]) == lines["event_day"]]
-    # Of a session whose first lines were lost, a resume may be all that is left of its start.
+    # If the first lines of a session were lost, a resume may be the only line left. It then counts as the start too.
     started = created_today.loc[resumes[created_today.index].sort_values(kind="stable").index].drop_duplicates(session)
     resumed = lines[resumes & changed_today].drop_duplicates([*session, "changed_at"])
 
@@ -127,10 +127,10 @@ def clean_sessions(sessions: pd.DataFrame) -> CleanSessions:
 
 
 def days_without_users(sessions: pd.DataFrame) -> set[str]:
-    """The days on which it is not known who started more than NAMELESS_AT_MOST of the sessions.
+    """The days on which more than NAMELESS_AT_MOST of the sessions have no known user.
 
-    ``sessions`` is a frame of RAW_AMALTHEA_SESSIONS of whole days. By default Amalthea labels no session at all, and
-    nobody would be counted.
+    ``sessions`` is a frame of RAW_AMALTHEA_SESSIONS of whole days. Such a day must not count as seen: by default
+    Amalthea labels no session, and nobody would be counted. docs/sources/amalthea.md#no-label-by-default
     """
     created_today = sessions["created_at"].dt.strftime("%Y-%m-%d") == sessions["event_day"]
     lines = sessions[created_today & ~sessions["anonymous"].astype(bool)]
@@ -147,7 +147,7 @@ def _day(times: pd.Series) -> pd.Series:
 
 @dataclass(frozen=True)
 class CommandRule:
-    """Commits of these sub-commands, with one of these options if any are given, are events of this type."""
+    """Commits of these sub-commands are events of this type. With ``options``, they must also have one of these."""
 
     event_type: str
     commands: tuple[str, ...]
@@ -165,10 +165,10 @@ COMMAND_RULES = (
 
 
 def classify(commits: pd.DataFrame) -> pd.Series:
-    """The event type of each commit beyond being a commit, missing for most; on the same index.
+    """What each commit is besides a commit, as an event type on the same index; missing for most.
 
-    ``commits`` is a frame of RAW_GITLAB_COMMITS. Helper commits are commits and nothing else. The committer is
-    not asked for: a rebase replaces it.
+    ``commits`` is a frame of RAW_GITLAB_COMMITS. Helper commits are only commits. The committer is not checked, because
+    a rebase replaces it: docs/sources/renku-commits.md#a-rebase-replaces-the-committer
     """
     found = pd.Series(None, index=commits.index, dtype=object)
     candidates = commits[commits["renku_command"].notna() & commits["renku_helper"].isna()]

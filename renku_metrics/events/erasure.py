@@ -1,8 +1,7 @@
-"""People who asked to be erased: whose ids are theirs, and what may stay of a table without them.
+"""People who asked to be erased: which ids are theirs, and what may stay of a table without them.
 
-They are known by tombstones alone, which are keyed hashes of their user ids; so whoever reads them learns nothing,
-and a pull can still tell whom it must not bring back. User ids are written as in events: a Keycloak id,
-``gitlab:<id>`` or ``email:<hash>``.
+Only tombstones of them are kept: keyed hashes of their user ids. A reader of tombstones learns nothing, but a pull can
+tell whom it must not bring back. User ids are written as in events: a Keycloak id, ``gitlab:<id>`` or ``email:<hash>``.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from renku_metrics.tables import RAW_GITLAB_COMMITS
 
 
 def user_ids_of(user_id: str, gitlab_users: pd.DataFrame, keycloak_users: pd.DataFrame) -> set[str]:
-    """Every user id of the person whom the given one belongs to, by frames of RAW_GITLAB_USERS and RAW_KEYCLOAK_USERS.
+    """Every user id of the person who has the given one. Takes frames of RAW_GITLAB_USERS and RAW_KEYCLOAK_USERS.
 
-    An address that is another account's as well is not theirs alone, and left out.
+    An address that another account has too is left out, because it is not theirs alone.
     """
     identities = Identities(gitlab_users, keycloak_users)
     kind, _, rest = user_id.partition(":")
@@ -39,8 +38,8 @@ def user_ids_of(user_id: str, gitlab_users: pd.DataFrame, keycloak_users: pd.Dat
 
 @dataclass(frozen=True)
 class Cleared:
-    """``rows``: what may stay of a frame. On the frame's own index, ``removed``: the rows that may not;
-    ``stripped``: those that stay without what they said of an erased person.
+    """``rows``: what may stay of a frame. The others mark rows of the frame, on its index. ``removed``: those that may
+    not stay. ``stripped``: those that stay without what they said about an erased person.
     """
 
     rows: pd.DataFrame
@@ -59,13 +58,13 @@ class Erased:
         return self._tombstone(user_id) in self._tombstones
 
     def clear(self, table: Table, frame: pd.DataFrame) -> Cleared:
-        """What may stay of a table, by the columns of people that it declares."""
+        """What may stay of a table. The table declares which of its columns name people."""
         return self._clear(table, frame, _none(frame))
 
     def clear_commits(self, commits: pd.DataFrame, projects: pd.DataFrame, identities: Identities) -> Cleared:
         """What may stay of RAW_GITLAB_COMMITS: the commits that the rules of events link to somebody else.
 
-        Of these the push is forgotten if an erased person made it.
+        If an erased person pushed one of these, the push is removed from it.
         """
         clean = clean_commits(commits, projects)
         linked = self._of(identities.link_commits(clean.commits, clean.copies)["user_id"])
@@ -89,7 +88,7 @@ class Erased:
         if thing:
             of_thing = pd.MultiIndex.from_frame(frame[thing])
             removed = _isin(of_thing, removed)
-            # In every project: a push that is left must not look like the only one.
+            # In every project, because a push that is left would look like the only one.
             emptied = {name: _isin(of_thing, theirs) for name, theirs in emptied.items()}
         for column in table.columns:
             where = emptied.get(column.emptied_with or column.name)
@@ -108,7 +107,7 @@ class Erased:
         return frame.assign(**{column.name: pd.Series(kept, index=frame.index, dtype=object)}), shorter
 
     def _of(self, user_ids: pd.Series) -> pd.Series:
-        """Whether each of the user ids is an erased person's; a missing one is nobody's."""
+        """Whether each user id belongs to an erased person. A missing one belongs to nobody."""
         known = {user_id: user_id in self for user_id in user_ids.dropna().unique()}
         return pd.Series([known.get(user_id, False) for user_id in user_ids], index=user_ids.index, dtype=bool)
 
@@ -130,7 +129,7 @@ def _excepted(column: Column, frame: pd.DataFrame) -> pd.Series:
 
 
 def _isin(groups: pd.MultiIndex, rows: pd.Series) -> pd.Series:
-    """The rows of every group that has one of the given rows."""
+    """The rows of every group that has at least one of the given rows."""
     return pd.Series(groups.isin(groups[rows.to_numpy()]), index=rows.index, dtype=bool)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from renku_metrics.tables import USER_LINKS
 
-# The rule of logins and sessions; then those that link a commit, in their order: the first that holds decides.
+# The first rule is for logins and sessions. The others are for commits, in this order: the first that holds decides.
 KEYCLOAK_ID, *COMMIT_RULES = USER_LINKS
 
 
@@ -48,9 +48,9 @@ class Identities:
     def link_commits(self, commits: pd.DataFrame, copies: pd.DataFrame) -> pd.DataFrame:
         """``user_id``, ``user_link`` (a rule of COMMIT_RULES) and ``bot`` for each commit, on the same index.
 
-        ``copies`` are the rows of the same commits in every project that is not younger than they are: all their
-        pushes have to agree. Both are frames of RAW_GITLAB_COMMITS. A commit with a shared address that no push
-        explains has no user.
+        ``copies``: the rows of the same commits in every project that is not younger. All pushes of a commit must name
+        the same user. Both are frames of RAW_GITLAB_COMMITS. A commit with a shared address has no user if no push
+        names one.
         """
         owners = _own_addresses(commits).map(self._gitlab_addresses).astype("Int64")
         linked = pd.DataFrame({"user_id": None, "user_link": None}, index=commits.index, dtype=object)
@@ -69,7 +69,8 @@ class Identities:
         return linked
 
     def _pushers(self, commits: pd.DataFrame, copies: pd.DataFrame) -> pd.Series:
-        # A merge may push somebody else's commit into another project: two pushers explain nothing.
+        # A merge may push somebody else's commit into another project, so two pushers say nothing. Nor does a push that
+        # mixes addresses, such as one of a mirror: docs/sources/gitlab.md#mirrors-and-deploy-keys-push-in-anothers-name
         of_one_address = copies["push_addresses"].eq(1).fillna(value=False)
         pushes = copies[of_one_address & copies["pusher_id"].notna() & ~copies["pusher_id"].isin(self.bots)]
         pushers = pushes[["event_day", "sha", "pusher_id"]].drop_duplicates()
@@ -79,12 +80,12 @@ class Identities:
 
 
 def _own_addresses(commits: pd.DataFrame) -> pd.Series:
-    """The address hash of each author; missing where the address is nobody's own."""
+    """The address hash of each author; missing if the address is shared."""
     return commits["author_address_hash"].where(commits["author_address_kind"].ne("shared"))
 
 
 def _holders(users: pd.DataFrame, user: str) -> pd.DataFrame:
-    """Each ``address`` with each ``holder`` of it, once."""
+    """One row per ``address`` and ``holder``."""
     held = users[["address_hashes", user]].explode("address_hashes").dropna().drop_duplicates()
     return held.set_axis(["address", "holder"], axis="columns")
 
@@ -103,11 +104,11 @@ def _keycloak_users_by_address(gitlab_addresses: pd.Series, in_keycloak: pd.Data
 
 @dataclass(frozen=True)
 class Relinked:
-    """What decides otherwise by what is known now than by what was known before.
+    """What is linked in another way now than before, because more is known about users.
 
-    ``users``: user ids that events carry and some would not carry now. ``addresses``: hashes of addresses whose
-    holder is another, which also decides about commits that a push had linked. ``no_bots`` and
-    ``no_bot_addresses``: GitLab ids and addresses whose commits made no event and would now.
+    ``users``: user ids of events, some of which would get another one now. ``addresses``: hashes of addresses that have
+    another holder now; they also matter for commits that a push linked. ``no_bots`` and ``no_bot_addresses``: GitLab
+    ids and addresses that no longer belong to a bot, so their commits would make events now.
     """
 
     users: frozenset[str]
@@ -121,7 +122,7 @@ class Relinked:
         addresses = pd.Series(sorted(before.addresses | after.addresses), dtype="str")
         of_ids, of_addresses = before.of_gitlab_users(ids), before.of_addresses(addresses)
         other_user = of_ids.ne(after.of_gitlab_users(ids)) | ids.isin(before.bots ^ after.bots)
-        # A bot may bear the id of the person whose address it has.
+        # A bot can have the user id of a person, if it has an address of that person.
         other_bot = addresses.isin(before.bot_addresses ^ after.bot_addresses)
         other_holder = of_addresses.ne(after.of_addresses(addresses)) | other_bot
         return cls(
@@ -136,11 +137,11 @@ class Relinked:
         return bool(self.no_bots or self.no_bot_addresses)
 
     def days_of_events(self, user_days: pd.DataFrame) -> set[str]:
-        """The days of a frame with ``user_id`` and ``event_day`` that somebody else's events are on by now."""
+        """The days on which an event may belong to somebody else now. Takes ``user_id`` and ``event_day``."""
         return set(user_days.loc[user_days["user_id"].isin(self.users), "event_day"])
 
     def days_of_commits(self, commits: pd.DataFrame) -> set[str]:
-        """The days of a frame of RAW_GITLAB_COMMITS on which more is decided than the user ids of events tell."""
+        """The days that ``days_of_events`` cannot find, from RAW_GITLAB_COMMITS: pushed commits and former bots."""
         address = commits["author_address_hash"]
         pushed = address.isin(self.addresses) & commits["pusher_id"].notna()
         by_bot = address.isin(self.no_bot_addresses) | commits["author_gitlab_id"].isin(self.no_bots)

@@ -30,14 +30,14 @@ from renku_metrics.tables import (
     USER_DAYS,
 )
 
-# Raised with every change of which events or user days there are, or whose they are: what was built by other rules is
-# stale, and is built again.
+# Raise it with every change of which events or user days there are, or whose they are. Everything that other rules
+# built is then built again.
 RULES_VERSION = "1"
 NOBODY = "nobody"
 NONE = pd.Series([], dtype=object)
 
 
-# Frames of raw tables of one deployment, by the name of the table: whole, or any set of whole days of those by month.
+# Raw tables of one deployment, by name. Tables by month may hold any set of whole days; the others are whole.
 Frames = Mapping[str, pd.DataFrame]
 
 
@@ -45,10 +45,10 @@ Frames = Mapping[str, pd.DataFrame]
 class EventsBuilt:
     """Events of some days, and what became of every raw row.
 
-    Each raw row of a day (commits, logins, sessions) is the origin of one event or ``dropped`` for one reason;
-    ``derived`` events come on top, from rows that are the origin of another one (a commit that created a dataset,
-    a resume that is all that is left of a start). ``account`` has the columns ``rows``, ``derived``, each reason and
-    each correction, and one row per ``event_day`` that has any.
+    Each raw row of a day (commits, logins, sessions) is the origin of one event or ``dropped`` for one reason.
+    ``derived`` events are extra: their row is already the origin of another event (a commit that created a dataset, a
+    resume that also counts as the start). ``account`` has one row per ``event_day`` with raw rows, and the columns
+    ``rows``, ``derived``, each reason and each correction.
     """
 
     events: pd.DataFrame
@@ -74,7 +74,7 @@ class EventsBuilt:
 
     @property
     def corrected(self) -> dict[str, int]:
-        """How many events come from rows with something put right."""
+        """How many events come from a row with each correction."""
         return {correction: int(self.account[correction].sum()) for correction in CORRECTIONS}
 
     @property
@@ -96,10 +96,10 @@ class EventsBuilt:
 
 @dataclass(frozen=True)
 class Part:
-    """What one raw table gives.
+    """What one source gives.
 
-    ``derived`` are the days of its derived events; ``dropped`` as REASONS and ``corrected`` as CORRECTIONS by row.
-    ``nameless_days``: the days of which it is not known who did most of what was done.
+    ``derived``: the days of its derived events. ``dropped`` and ``corrected``: a reason and a correction by row.
+    ``nameless_days``: the days on which too many users are not known.
     """
 
     raw: pd.DataFrame
@@ -113,7 +113,7 @@ class Part:
 def unite(deployment: str, parts: Sequence[Part]) -> EventsBuilt:
     """The events of the parts, as a frame of EVENTS, sorted by key.
 
-    The same rows whether days are built one by one or together, and in whatever order the raw rows come.
+    The rows are the same if days are built one by one or together, and for every order of the raw rows.
     """
     found = [part.events for part in parts if len(part.events)]
     together = pd.concat(found, ignore_index=True) if found else EVENTS.frame()
@@ -166,7 +166,7 @@ def from_commits(frames: Frames) -> Part:
 
 
 def from_logins(frames: Frames) -> Part:
-    """A login of each row of RAW_KEYCLOAK_LOGINS."""
+    """One login for each row of RAW_KEYCLOAK_LOGINS."""
     logins = frames[RAW_KEYCLOAK_LOGINS.name].reset_index(drop=True)
     events = pd.DataFrame(
         {

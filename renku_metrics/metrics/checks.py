@@ -1,4 +1,4 @@
-"""What must hold of numbers before they are published, and what a person should look at."""
+"""What must be true of numbers before they are published, and what a person should look at."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.tables import ACTIVITIES, NOT_CONFIGURED, NOT_OVER, Activity, PeriodKind
 
-# How many weeks are compared, each with as many before it, and how far from their median it may be: in users, and in
-# multiples of how far these weeks lie from it themselves.
+# Each of so many weeks is compared with the median of as many weeks before it. It is too far if it differs by more than
+# FAR_USERS, and by more than FAR_TIMES the median distance of these weeks from their median.
 NEIGHBOURS = 8
 FAR_USERS = 5
 FAR_TIMES = 4.0
 UNLINKED_LIMIT = 0.2
-# What was to be seen in older periods was seen when they were new, and need not be seen for ever.
+# Older periods were checked when they were new, and are not reported again.
 LATEST = dt.timedelta(weeks=NEIGHBOURS)
 
 PERSONAL = re.compile(
@@ -31,11 +32,13 @@ PERSONAL = re.compile(
 )
 
 Rows = Mapping[PeriodKind, pd.DataFrame]
+# Deployment and week of the weeks whose numbers are not those that were last published.
+Changed = Collection[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """The outcome of one check; a failed one that is ``blocking`` stops the publication."""
+class Outcome:
+    """The outcome of one check. If it failed and is ``blocking``, it stops the publication."""
 
     name: str
     passed: bool
@@ -45,35 +48,35 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """``failing`` gives what is wrong, one line each; ``blocking`` ones stop the publication.
+    """``failing`` gives one line for each thing that is wrong. If the check is ``blocking``, it stops the publication.
 
-    Rows that are not complete stop nothing, since their numbers may be counted of unlike days.
+    Rows that are not complete stop nothing, because their numbers may be counted from different days.
     """
 
     name: str
     description: str
     blocking: bool
-    failing: Callable[[Rows], Iterable[str]]
+    failing: Callable[[Rows, Changed], Iterable[str]]
 
-    def of(self, rows: Rows) -> Finding:
-        wrong = list(self.failing(rows))
+    def of(self, rows: Rows, changed: Changed = ()) -> Outcome:
+        wrong = list(self.failing(rows, changed))
         complete = {kind: _complete(frame) for kind, frame in rows.items()}
-        blocking = self.blocking and (not wrong or any(self.failing(complete)))
-        return Finding(self.name, not wrong, blocking, {"wrong": len(wrong), "first": wrong[:20]})
+        blocking = self.blocking and (not wrong or any(self.failing(complete, changed)))
+        return Outcome(self.name, not wrong, blocking, {"wrong": len(wrong), "first": wrong[:20]})
 
 
-def _users_above_active_users(rows: Rows) -> Iterable[str]:
+def _users_above_active_users(rows: Rows, _changed: Changed) -> Iterable[str]:
     for frame in rows.values():
         yield from _lines(frame[frame["users"] > frame["active_users"]], "users", "active_users")
 
 
-def _shares_out_of_range(rows: Rows) -> Iterable[str]:
+def _shares_out_of_range(rows: Rows, _changed: Changed) -> Iterable[str]:
     for frame in rows.values():
         for name in ("share", "unlinked"):
             yield from _lines(frame[frame[name].notna() & ~frame[name].between(0, 1)], name)
 
 
-def _months_below_a_week(rows: Rows) -> Iterable[str]:
+def _months_below_a_week(rows: Rows, _changed: Changed) -> Iterable[str]:
     """Complete months with fewer users than a complete week inside them."""
     weeks, months = _complete(rows["week"]), _complete(rows["month"])
     both = months.merge(weeks, on=["deployment", "core_action"], suffixes=("", "_week"))
@@ -82,21 +85,23 @@ def _months_below_a_week(rows: Rows) -> Iterable[str]:
         yield from _lines(inside[inside[name] < inside[f"{name}_week"]], "period_week", name, f"{name}_week")
 
 
-def _weeks_far_from_their_neighbours(rows: Rows) -> Iterable[str]:
-    latest = set(_latest(rows["week"])["period"])
+def _weeks_far_from_their_neighbours(rows: Rows, changed: Changed) -> Iterable[str]:
+    wanted = {*changed, *_latest(rows["week"])[["deployment", "period"]].itertuples(index=False, name=None)}
     for series in _series(rows["week"]):
-        users = series["users"].astype("float64")
-        before = users.shift().rolling(NEIGHBOURS, min_periods=NEIGHBOURS)
-        usual = before.median()
-        spread = before.apply(lambda values: (values - values.median()).abs().median())
-        far = (users - usual).abs() > (FAR_TIMES * spread).clip(lower=FAR_USERS)
-        neighbours = [" ".join(f"{number:.0f}" for number in window[:-1]) for window in users.rolling(NEIGHBOURS + 1)]
-        shown = series.assign(usual=usual, before=neighbours)[far & series["period"].isin(latest)]
-        yield from _lines(shown, "users", "usual", "before")
+        users = series["users"].to_numpy(dtype="float64")
+        compared = [pair in wanted for pair in zip(series["deployment"], series["period"], strict=True)]
+        for place in (place for place in range(NEIGHBOURS, len(users)) if compared[place]):
+            before = users[place - NEIGHBOURS : place]
+            usual = np.median(before)
+            spread = np.median(abs(before - usual))
+            if abs(users[place] - usual) > max(FAR_TIMES * spread, FAR_USERS):
+                neighbours = " ".join(f"{number:.0f}" for number in before)
+                week = series.iloc[[place]].assign(usual=usual, before=neighbours)
+                yield from _lines(week, "users", "usual", "before")
 
 
 def _series(weeks: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The ``users`` of every number, the denominator's included, in the weeks that may be compared, oldest first."""
+    """Each number of each deployment, also active users, as ``users`` of the weeks that may be compared, in order."""
     active = weeks.assign(core_action=ACTIVE_USERS.key, users=weeks["active_users"])
     everything = pd.concat([weeks, active.drop_duplicates(["deployment", "period"])])
     sources = {metric.key: metric.activities for metric in (ACTIVE_USERS, *CORE_ACTIONS)}
@@ -107,12 +112,12 @@ def _series(weeks: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 def _lacks(missing: str, sources: Collection[Activity]) -> bool:
-    """Whether days of one of the sources lack, or are to come. A source that there never was lacks in all weeks."""
+    """Whether days of these are missing or still to come. A source that is not configured does not count."""
     reasons = [reason for reason in missing.split("; ") if not reason.endswith(NOT_CONFIGURED)]
     return any(reason == NOT_OVER or reason.partition(":")[0] in sources for reason in reasons)
 
 
-def _unlinked_above_limit(rows: Rows) -> Iterable[str]:
+def _unlinked_above_limit(rows: Rows, _changed: Changed) -> Iterable[str]:
     for frame in rows.values():
         once = _latest(frame).drop_duplicates(["deployment", "period"])
         yield from _lines(once[once["unlinked"] > UNLINKED_LIMIT], "unlinked")
@@ -142,15 +147,16 @@ CHECKS = (
     ),
     Check(
         "weeks_are_like_their_neighbours",
-        f"In none of the last {NEIGHBOURS} weeks is a number, that of the active users included, unusually far from "
-        f"the median of the {NEIGHBOURS} before it. Compared are weeks of which the number's own sources are known.",
+        f"No number of the last {NEIGHBOURS} weeks, or of a week that changed, is unusually far from the median of the "
+        f"{NEIGHBOURS} weeks before it. Active users count as a number. A week is compared if the number's own sources "
+        "cover it.",
         blocking=False,
         failing=_weeks_far_from_their_neighbours,
     ),
     Check(
         "most_users_are_linked",
-        f"At most {UNLINKED_LIMIT:.0%} of the active users of any of the last periods are known by the hash of an "
-        "email alone.",
+        f"In each of the last periods at most {UNLINKED_LIMIT:.0%} of the active users are known only by the hash of "
+        "an email.",
         blocking=False,
         failing=_unlinked_above_limit,
     ),

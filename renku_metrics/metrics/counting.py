@@ -7,47 +7,34 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from renku_metrics.metrics.definition import CoreAction, Metric
+from renku_metrics.metrics.definition import CoreAction, Denominator, Metric
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.periods import Period
 from renku_metrics.tables import USER_LINKS
 
 UNLINKED = "email:"
 
-# A table with the columns user_id and group, or the group of a deployment's user (None: in no group).
+# A frame with the columns user_id and group, or a function of deployment and user id (None: in no group).
 Groups = pd.DataFrame | Callable[[str, str], str | None]
 
 
 def count(
     metric: Metric, user_days: pd.DataFrame, deployment: str, periods: Sequence[Period], computed_at: dt.datetime
 ) -> pd.DataFrame:
-    """One row per period of a core action or the denominator, in the columns of ``metric.table(kind)``."""
-    if isinstance(metric, CoreAction):
-        return count_core_action(metric, user_days, deployment, periods, computed_at)
-    return count_active_users(user_days, deployment, periods, computed_at)
+    """One row per period of a core action or the denominator, in the columns of ``metric.table(kind)``.
 
-
-def count_active_users(
-    user_days: pd.DataFrame, deployment: str, periods: Sequence[Period], computed_at: dt.datetime
-) -> pd.DataFrame:
-    """One row per period, in the columns of ``ACTIVE_USERS.table(kind)``; a period with nobody has a zero."""
-    users = _users(user_days, deployment, ACTIVE_USERS.event_types, periods)
-    unlinked = users[users["user_id"].str.startswith(UNLINKED)]
-    links = _users(user_days, deployment, ACTIVE_USERS.event_types, periods, ["user_link"])
-    linked = {f"linked_by_{rule}": _by_period(links[links["user_link"] == rule], periods) for rule in USER_LINKS}
-    counts = {"users": _by_period(users, periods), "unlinked_users": _by_period(unlinked, periods), **linked}
-    kind = periods[0].kind
-    return ACTIVE_USERS.table(kind).conform(_rows(deployment, periods, counts, ACTIVE_USERS.version, computed_at))
-
-
-def count_core_action(
-    action: CoreAction, user_days: pd.DataFrame, deployment: str, periods: Sequence[Period], computed_at: dt.datetime
-) -> pd.DataFrame:
-    """One row per period, in the columns of ``action.table(kind)``; a period with nobody has a zero."""
-    users = _users(user_days, deployment, action.event_types, periods)
+    A period with nobody has a zero. The denominator also says by which rules its users are linked.
+    """
+    users = _users(user_days, deployment, metric.event_types, periods)
     counts = {"users": _by_period(users, periods)}
-    kind = periods[0].kind
-    return action.table(kind).conform(_rows(deployment, periods, counts, action.version, computed_at))
+    if isinstance(metric, Denominator):
+        links = _users(user_days, deployment, metric.event_types, periods, ["user_link"])
+        unlinked = users[users["user_id"].str.startswith(UNLINKED)]
+        counts["unlinked_users"] = _by_period(unlinked, periods)
+        for rule in USER_LINKS:
+            counts[f"linked_by_{rule}"] = _by_period(links[links["user_link"] == rule], periods)
+    rows = _rows(deployment, periods, counts, metric.version, computed_at)
+    return metric.table(periods[0].kind).conform(rows)
 
 
 def by_group(
@@ -58,15 +45,15 @@ def by_group(
 ) -> pd.DataFrame:
     """The published numbers for groups of users, such as the people of an institution; for analysts.
 
-    ``user_days`` holds any deployments. ``groups`` is a frame with the columns ``user_id`` and ``group`` (and
-    ``deployment``, where user ids of several could meet), or a function of deployment and user id. A user in two
-    groups counts in both, one in none is left out; so groups do not add up.
+    ``user_days`` may hold several deployments. ``groups`` is a frame with the columns ``user_id`` and ``group`` (and
+    ``deployment``, if several deployments could have the same user id), or a function of deployment and user id. A user
+    in two groups counts in both, and a user in none is left out, so groups do not add up.
 
-    One row per deployment, period, group with anybody active in it, and core action: ``deployment``, ``period``,
-    ``group``, ``core_action``, ``users``, ``active_users``, ``share``. Whether a period is complete is said by
-    the published row of the same deployment, period and core action. Not published: small groups name people.
+    One row per deployment, period, group in which somebody was active, and core action: ``deployment``, ``period``,
+    ``group``, ``core_action``, ``users``, ``active_users``, ``share``. The published row of the same deployment, period
+    and core action says whether the period is complete. These numbers are not published: small groups name people.
 
-    Raises ValueError when the frame ``groups`` lacks a column or has another one.
+    Raises ValueError if the frame ``groups`` lacks a column or has another one.
     """
     membership = _membership(user_days, groups)
     on = [column for column in ("deployment", "user_id") if column in membership]

@@ -1,4 +1,4 @@
-"""Coverage: what the pulls of a deployment saw, and which of a period's days are missing from it."""
+"""Coverage: what the pulls of a deployment saw, and which days of a period are missing from it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping
 from renku_metrics.periods import ONE_DAY, Period, Span, midnight, ranges_of_days
 from renku_metrics.tables import ACTIVITIES, NOT_CONFIGURED, NOT_OVER, Activity
 
-# For each activity the time that the pulls saw; None where the deployment has no source that tells of it.
+# For each activity the time that the pulls saw; None if the deployment has no source of it.
 Coverage = Mapping[Activity, list[Span] | None]
 
 
 def add(spans: Iterable[Span], new: Span) -> list[Span]:
-    """The union, as the fewest spans, sorted; spans that touch are one."""
+    """The union as few spans as possible, sorted. Spans that touch become one."""
     united: list[Span] = []
     for span in sorted([*spans, new]):
         if span.start >= span.end:
@@ -33,7 +33,7 @@ def both(some: Iterable[Span], others: Iterable[Span]) -> list[Span]:
 
 
 def without(spans: Iterable[Span], days: Iterable[dt.date]) -> list[Span]:
-    """The spans less some whole days, UTC."""
+    """The spans without these days (whole days, UTC)."""
     left = list(spans)
     for day in days:
         start, end = midnight(day), midnight(day + ONE_DAY)
@@ -47,14 +47,14 @@ def without(spans: Iterable[Span], days: Iterable[dt.date]) -> list[Span]:
 
 
 def covers(spans: Iterable[Span], day: dt.date) -> bool:
-    """Whether one span holds the whole day, UTC. Spans as ``add`` leaves them."""
+    """Whether one span holds the whole day, UTC. Takes spans as ``add`` returns them."""
     return any(span.start <= midnight(day) and midnight(day + ONE_DAY) <= span.end for span in spans)
 
 
 def missing(period: Period, coverage: Coverage, now: dt.datetime) -> str:
-    """Why the period is not complete, as in the published column ``missing``; empty when it is.
+    """Why the period is not complete, as in the published column ``missing``; empty if it is complete.
 
-    Of a period that is not over, only days that are over can be missing.
+    If the period is not over, only its days that are over can be missing.
     """
     over = [day for day in period.days if midnight(day + ONE_DAY) <= now]
     reasons = []

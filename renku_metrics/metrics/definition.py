@@ -1,4 +1,4 @@
-"""What the declaration of a metric consists of."""
+"""The parts of a metric's declaration."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from typing import Any, Literal
 from renku_metrics.schema import Table
 from renku_metrics.tables import EVENT_TYPES, Activity, PeriodKind, active_users_table, core_action_table
 
-Status = Literal["active", "provisional", "broken", "removed"]
-
 
 @dataclass(frozen=True)
 class Gap:
     """Something the number does not know: ``under`` if it makes the number too small, ``over`` if too large.
 
-    ``size`` is what was measured, and on what; empty where nothing was.
+    ``size`` is what was measured, and on what; empty if nothing was measured.
     """
 
     what: str
@@ -36,7 +34,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Change:
-    """A version of the definition: since when (YYYY-MM-DD), and what it changed."""
+    """A version of the definition: its first day (YYYY-MM-DD), and what it changed."""
 
     version: str
     since: str
@@ -45,10 +43,10 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(ABC):
-    """What the number of a core action and the denominator have in common.
+    """What a core action and the denominator have in common.
 
-    ``event_types`` decides what is counted; ``version`` rises with every change of what counts, wherever the rule
-    lives, and the change log says what changed.
+    ``event_types`` decides what is counted. Raise ``version`` with every change of what counts, also if the rule is
+    somewhere else, and say in ``changes`` what changed.
     """
 
     key: str
@@ -64,12 +62,6 @@ class Metric(ABC):
     gaps: tuple[Gap, ...]
     changes: tuple[Change, ...]
     owner: str = "Renku team"
-    status: Status = "active"
-
-    @property
-    def definition(self) -> str:
-        """Key and version, as published."""
-        return f"{self.key} {self.version}"
 
     @property
     def count(self) -> str:
@@ -80,7 +72,7 @@ class Metric(ABC):
 
     @property
     def activities(self) -> tuple[Activity, ...]:
-        """Where its events come from. A share needs those of the denominator as well."""
+        """What its events are part of. A share needs the activities of the denominator too."""
         return tuple(dict.fromkeys(EVENT_TYPES[event_type] for event_type in self.event_types))
 
     @abstractmethod
@@ -90,7 +82,7 @@ class Metric(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Denominator(Metric):
-    """Who is active: what shares are shares of."""
+    """Who is active. Every share is a share of this number."""
 
     def table(self, kind: PeriodKind) -> Table:
         return active_users_table(kind)
@@ -98,7 +90,7 @@ class Denominator(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class CoreAction(Metric):
-    """Something Renku is for. Its assets, tables and documentation come from this declaration."""
+    """Something that Renku is for. Its assets, tables and documents come from this declaration."""
 
     area: str
     share: str

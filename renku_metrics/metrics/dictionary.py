@@ -1,6 +1,6 @@
 """The metric dictionary: every core action and the denominator, declared once.
 
-Assets, tables, published rows and documentation come from these declarations; a new core action is one more.
+Assets, tables, published rows and documents come from these declarations. A new core action is one more of them.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from renku_metrics.metrics import gaps
 from renku_metrics.metrics.definition import Change, CoreAction, Denominator, Example, Gap
 
 FIRST = (Change("1", "2026-11-24", "First definition."),)
-SHARE = "{key} / active_users of the same deployment and period; empty when nobody was active"
+SHARE = "{key} / active_users of the same deployment and period; empty if nobody was active"
 
 PEOPLE = ("users of private and public projects alike", "disabled and deleted users")
 NOT_PEOPLE = ("bots and access tokens", "anonymous visitors")
 NOT_WORK = (
     "autosaves of sessions",
-    "commits of `renku migrate` that carry over one workflow each",
+    "the commits that `renku migrate` makes, one for each workflow",
     "imported history: commits older than every project that holds them",
     "the same commit a second time, in a fork or an import",
 )
-COMMIT_TIME = "committed date, UTC; the time of the pull that first saw the commit, if that was earlier"
+COMMIT_TIME = "committed date, UTC, or the time of the pull that first saw the commit if that was earlier"
 
 ACTIVE_USERS = Denominator(
     key="active_users",
@@ -28,7 +28,7 @@ ACTIVE_USERS = Denominator(
     who_counts=PEOPLE,
     does_not_count=(*NOT_PEOPLE, *NOT_WORK, "resuming a session"),
     event_types=("login", "commit", "session_started"),
-    rule="Creating a dataset and running a workflow are commits, so they are in.",
+    rule="Creating a dataset and running a workflow are commits, so they count too.",
     version="1",
     examples=(
         Example(True, {"table": "raw_keycloak_logins", "keycloak_id": "5f1b"}),
@@ -95,7 +95,7 @@ CREATING_A_DATASET = CoreAction(
         Example(False, "create a dataset of flights", "somebody's own message"),
     ),
     timestamp=COMMIT_TIME,
-    gaps=(*gaps.OF_EVERYBODY, *gaps.OF_COMMITS, *gaps.OF_MESSAGES),
+    gaps=(*gaps.OF_EVERYBODY, *gaps.OF_COMMITS, *gaps.OF_MESSAGES, gaps.MESSAGE_CUT),
     changes=FIRST,
 )
 
@@ -105,10 +105,10 @@ STARTING_A_SESSION = CoreAction(
     area="Sessions",
     sentence="Distinct users who started at least one session on RenkuLab.",
     share=SHARE.format(key="starting_a_session"),
-    who_counts=(*PEOPLE, "users whom Keycloak no longer knows", "sessions that failed to come up"),
+    who_counts=(*PEOPLE, "users whom Keycloak no longer knows", "sessions that failed to start"),
     does_not_count=(*NOT_PEOPLE, "resuming a session", "sessions without the label renku.io/userId"),
     event_types=("session_started",),
-    rule="Once per session, at its creation, also where the line that says so was lost.",
+    rule="A session counts once, at its creation, even if the line that tells of it was lost.",
     version="1",
     examples=(
         Example(
@@ -156,6 +156,7 @@ RUNNING_A_WORKFLOW = CoreAction(
         *gaps.OF_EVERYBODY,
         *gaps.OF_COMMITS,
         *gaps.OF_MESSAGES,
+        # docs/sources/renku-commits.md#runs-without-a-commit
         Gap("Runs with --skip-metadata-update (renku 1.6 and later) make no commit.", "under"),
     ),
     changes=FIRST,

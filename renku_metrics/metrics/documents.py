@@ -1,4 +1,4 @@
-"""What is written for people: docs/metrics.md, descriptions in the web page, definitions.json and README.md published.
+"""The texts for people: docs/metrics.md, descriptions in the web page, published definitions.json and README.md.
 
 ``python -m renku_metrics.metrics.documents > docs/metrics.md`` brings the page up to date.
 """
@@ -6,21 +6,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from renku_metrics.metrics.definition import CoreAction, Example, Metric
+from renku_metrics.metrics.definition import CoreAction, Example, Gap, Metric
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.schema import Table
 from renku_metrics.tables import COVERAGE, REVISIONS, published_table
 
 TIME = (
     "Periods are ISO weeks (Monday 00:00 UTC to Monday 00:00 UTC) and calendar months, UTC. A period is complete "
-    "when it is over and logins, commits and sessions cover each of its days. What becomes known later restates "
-    "the number; a change of users or active users is recorded in revisions.parquet. The share of unlinked users is, "
-    "like completeness, what is known by now, and is not recorded."
+    "when it is over and logins, commits and sessions cover each of its days. If something becomes known later, the "
+    "number changes, and revisions.parquet records a change of users or active users. Completeness and the share of "
+    "unlinked users say how much is known today; their changes are not recorded."
 )
+GAP_COLUMNS = ("Known gap", "Makes the number", "Measured")
 DIRECTIONS = {"under": "too small", "over": "too large", "either": "too small or too large"}
 INTRODUCTION = f"""# Metrics
 
@@ -29,15 +30,18 @@ change those, raise the version, and run `python -m renku_metrics.metrics.docume
 
 {TIME}
 
-A user is counted once per period and deployment. Users of two deployments are two users: numbers of deployments do
-not add up, nor do weeks add up to a month.
+A user is counted once per period and deployment. So weeks do not add up to a month. A person on two deployments is two
+users, so numbers of deployments do not add up either.
 
-The denominator needs logins, commits and sessions alike, so a series says where its make-up changes: where a source is
-known only since a date (Keycloak has forgotten the logins before the first pull, the audit log was switched on later),
-every period before that date is published as not complete and names the days in `missing`, and the first complete
-period is where the series begins to mean one thing. Numbers on both sides of it are not to be compared. A deployment
-that lacks a source for good has no complete period at all. `coverage.parquet` tells for each period how many of its
-days each source covers, and by which rule how many of its active users are known.
+The denominator needs logins, commits and sessions. A source may be known only since some date: Keycloak has forgotten
+the logins before the first pull, or the audit log was switched on later. Every period before that date is published as
+not complete and names the days in `missing`. From the first complete period on, the series means one thing. Do not
+compare numbers before it with numbers after it. A deployment that lacks a source for good has no complete period at
+all. `coverage.parquet` says for each period how many of its days each source covers, and how many of its active users
+each rule linked.
+
+A section lists only the gaps of its own metric. The gaps that several metrics share are in
+[one table](#gaps-that-several-metrics-share) at the end.
 """
 
 
@@ -52,19 +56,28 @@ def definitions(core_actions: Sequence[CoreAction] = CORE_ACTIONS) -> dict[str, 
 
 def metrics_page(core_actions: Sequence[CoreAction] = CORE_ACTIONS) -> str:
     """The dictionary in Markdown, for docs/metrics.md."""
-    sections = [f"## {metric.name}\n\n{describe(metric)}" for metric in (*core_actions, ACTIVE_USERS)]
-    return "\n".join([INTRODUCTION, *sections])
+    metrics = (*core_actions, ACTIVE_USERS)
+    concerned = _concerned(metrics)
+    sections = [
+        f"## {metric.name}\n\n{_describe(metric, [gap for gap in metric.gaps if len(concerned[gap]) == 1])}"
+        for metric in metrics
+    ]
+    return "\n".join([INTRODUCTION, *sections, _shared_gaps(concerned, len(metrics))])
 
 
 def describe(metric: Metric) -> str:
-    """One metric in Markdown, without heading."""
+    """One metric with all its gaps in Markdown, without heading."""
+    return _describe(metric, metric.gaps)
+
+
+def _describe(metric: Metric, gaps: Sequence[Gap]) -> str:
     shares = [f"- **Share**: {metric.share}"] if isinstance(metric, CoreAction) else []
     areas = [f"- **Area**: {metric.area}"] if isinstance(metric, CoreAction) else []
     parts = [
         metric.sentence,
         "\n".join(
             [
-                f"- **Key**: `{metric.key}`, version {metric.version}, {metric.status}, owned by the {metric.owner}",
+                f"- **Key**: `{metric.key}`, version {metric.version}, owned by the {metric.owner}",
                 *areas,
                 f"- **Count**: {metric.count}",
                 *shares,
@@ -78,15 +91,31 @@ def describe(metric: Metric) -> str:
         _table(
             ("Example", "Counts"), [(_case(example), "yes" if example.counts else "no") for example in metric.examples]
         ),
-        _table(
-            ("Known gap", "Makes the number", "Measured"),
-            [(gap.what, DIRECTIONS[gap.direction], gap.size) for gap in metric.gaps],
-        ),
+        *([_table(GAP_COLUMNS, map(_gap, gaps))] if gaps else []),
         _table(
             ("Version", "Since", "Change"), [(change.version, change.since, change.what) for change in metric.changes]
         ),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _concerned(metrics: Iterable[Metric]) -> dict[Gap, list[str]]:
+    """The names of the metrics that each gap concerns."""
+    concerned: dict[Gap, list[str]] = {}
+    for metric in metrics:
+        for gap in metric.gaps:
+            concerned.setdefault(gap, []).append(metric.name)
+    return concerned
+
+
+def _shared_gaps(concerned: Mapping[Gap, Sequence[str]], number_of_metrics: int) -> str:
+    shared = [(gap, names) for gap, names in concerned.items() if len(names) > 1]
+    rows = [(*_gap(gap), "all" if len(names) == number_of_metrics else ", ".join(names)) for gap, names in shared]
+    return f"## Gaps that several metrics share\n\n{_table((*GAP_COLUMNS, 'Metrics'), rows)}\n"
+
+
+def _gap(gap: Gap) -> tuple[str, str, str]:
+    return gap.what, DIRECTIONS[gap.direction], gap.size
 
 
 def _fields(metric: Metric) -> dict[str, Any]:
@@ -113,9 +142,9 @@ complete = weekly[weekly["complete"]]
 print(complete.pivot(index=["deployment", "period"], columns="core_action", values="users"))
 """
 REVISED = """\
-A revision is recorded whenever `users`, `active_users` or `definition` of a published row change. `complete`,
-`missing` and `unlinked` say how much is known today; their changes are not recorded. A row that disappears (because its
-deployment was removed, its start moved, or its core action given up) is a revision that has no numbers after it. A row
+A revision is recorded if `users`, `active_users` or `definition` of a published row changes. `complete`, `missing` and
+`unlinked` say how much is known today; their changes are not recorded. A row that disappears (because its deployment
+was removed, its start was moved, or its core action was given up) is a revision without numbers after it. A row
 published again counts as a revision only if its numbers changed. Growth of a period that was still running does not
 count."""
 DUCKDB = """SELECT deployment, period, core_action, users, round(100 * share, 1) AS percent
@@ -139,9 +168,9 @@ One row per deployment, period and core action:
 | --- | --- |
 | `weekly.parquet`, `weekly.csv` | by ISO week, Monday to Sunday, UTC |
 | `monthly.parquet`, `monthly.csv` | by calendar month, UTC |
-| `coverage.parquet`, `coverage.csv` | of each period, how many days are known of each source, and how users are known |
-| `revisions.parquet` | every published number of people of a finished period that changed later or is gone, and why |
-| `definitions.json` | what exactly each number counts, its version, and what it is known not to see |
+| `coverage.parquet`, `coverage.csv` | for each period, how many of its days are known, and how its users are linked |
+| `revisions.parquet` | every published number of a finished period that changed later or disappeared, and why |
+| `definitions.json` | what exactly each number counts, its version, and its known gaps |
 
 ## weekly and monthly
 
@@ -151,9 +180,10 @@ One row per deployment, period and core action:
 
 {_columns(COVERAGE)}
 
-`keycloak_id` links logins and sessions; the others link commits, in this order: an address that names the account
-(`noreply`), an address confirmed in GitLab, one that Keycloak knows, whoever pushed the commit, and else the address
-alone (`address_hash`). Somebody whom several rules linked is in several of these columns.
+The rule `keycloak_id` links logins and sessions. The others link commits, and the first one that fits decides: an
+address that names the account (`noreply`), an address confirmed in GitLab (`gitlab_address`), an address that Keycloak
+knows (`keycloak_address`), the user who pushed the commit (`push`), else only the address (`address_hash`). A user whom
+several rules linked is in several of these columns.
 
 ## revisions
 
@@ -177,25 +207,27 @@ With DuckDB:
 
 - Weeks do not add up to a month, core actions do not add up to the active users, and deployments do not add up to
   Renku: the same person is in several of them.
-- A row that is not `complete` may still grow. Where `missing` names days of logins, fewer active people were seen, so
-  the share is too large. Do not draw such rows and complete ones as one line.
-- A share of few active users says little: look at `active_users` beside it.
-- `unlinked` people are known by the address of their commits alone. Some of them also count under their account, so
-  the larger it is, the more `users` and `active_users` are too large.
-- A line begins to know a source at a date: all its periods before are not `complete` and name the source in `missing`.
-  Where they end, the line may step up, because more was seen and not because more was done. Begin at the first complete
-  period; `coverage` tells how many days each period knows. Here logins are known since 10 September, so `active_users`
-  and every `share` mean another thing before W38 than from it on, though `users` of commits do not:
+- A row that is not `complete` may still grow. If `missing` names days of logins, fewer active people were seen, so the
+  share is too large. Do not draw such rows and complete ones as one line.
+- If few users are active, a share says little. Look at `active_users` too.
+- `unlinked` people are known only by the address of their commits. Some of them also count under their account. So the
+  larger `unlinked` is, the more `users` and `active_users` are too large.
+- A source may be known only since some date. All periods before it are not `complete` and name its days in `missing`.
+  After it the line may step up, because more was seen, not because more was done. So begin at the first complete
+  period. `coverage` says how many days of each period are known. In this example logins are known since 10 September.
+  So `active_users` and every `share` mean something else before W38 than from W38 on. `users` who committed mean the
+  same in all weeks:
 
   | period | users | active_users | share | complete | missing |
   | --- | --- | --- | --- | --- | --- |
   | 2026-W36 | 52 | 80 | 0.65 | false | logins:2026-08-31..2026-09-06 |
   | 2026-W37 | 51 | 150 | 0.34 | false | logins:2026-09-07..2026-09-09 |
   | 2026-W38 | 54 | 216 | 0.25 | true | |
-- A deployment that has no source of a kind says so in `missing` of every period (`sessions:not configured`). Its
-  numbers may be compared with each other while `missing` says the same, but not with those of one that has the source.
-- A step in a line where `definition` changes may be a change of what is counted.
-- What happens only on a person's own machine is not seen; `definitions.json` lists the gaps of each number, and
+- If a deployment has no source of some activity, `missing` of every period says so (`sessions:not configured`). You
+  may compare its numbers with each other while `missing` says the same, but not with those of a deployment that has
+  the source.
+- If `definition` changes, a step in the line may be a change of what is counted.
+- What happens only on a person's own machine is not seen. `definitions.json` lists the gaps of each number, and says
   whether they make it too small or too large.
 """
 

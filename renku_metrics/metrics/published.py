@@ -1,4 +1,4 @@
-"""The published rows, and what is told of each period's coverage. Pure: frames in, frames out."""
+"""The published rows, and the coverage of each period. Pure: frames in, frames out."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def publish(
     coverage: Mapping[str, Coverage],
     now: dt.datetime,
 ) -> pd.DataFrame:
-    """A frame of ``published_table(kind)``: a row wherever both the denominator and the core action were counted.
+    """A frame of ``published_table(kind)``: one row if both the denominator and the core action were counted.
 
-    ``active_users`` and ``core_actions`` (by key) hold the counts of all deployments; ``coverage`` what each
-    deployment's pulls saw of each activity.
+    ``active_users`` and ``core_actions`` (by key) hold the counts of all deployments. ``coverage``: what the pulls of
+    each deployment saw.
     """
     table = published_table(kind)
     counted = [frame.assign(core_action=key) for key, frame in core_actions.items() if len(frame)]
@@ -60,7 +60,7 @@ def publish(
 
 
 def cover(kind: PeriodKind, active_users: pd.DataFrame, coverage: Mapping[str, Coverage]) -> pd.DataFrame:
-    """A frame of COVERAGE, with a row for each row of ``active_users``; arguments as those of ``publish``."""
+    """A frame of COVERAGE, one row for each row of ``active_users``. The arguments are as in ``publish``."""
     rows = []
     for counted in active_users.to_dict(orient="records"):
         period = Period.of(kind, dt.date.fromisoformat(counted[kind]))

@@ -20,11 +20,11 @@ NUMBERS = ["users", "active_users", "definition"]
 def revise(
     before: pd.DataFrame, after: pd.DataFrame, recorded: pd.DataFrame, causes: Causes, now: dt.datetime
 ) -> pd.DataFrame:
-    """A frame of REVISIONS: the rows of ``before`` that ``after`` says otherwise, both frames of one published table.
+    """A frame of REVISIONS: the rows of ``before`` whose numbers differ in ``after``. Both are of one published table.
 
-    ``causes`` are what changed since ``before`` was published, but for ERASURE, which is of all time. The growth of a
-    period that was not over when it was published is no revision. A row that disappears is a revision. A row that comes
-    back is one only if its numbers differ from the last ones published, by the revisions ``recorded`` so far.
+    ``causes``: what changed since ``before`` was published; only ERASURE is of all time. If a period was not over when
+    it was published, its growth is no revision. A row that disappears is a revision. A row that comes back is one only
+    if its numbers differ from the last ones published, which the revisions ``recorded`` so far tell.
     """
     both = pd.concat([before.assign(back=False), _last_there(before, after, recorded).assign(back=True)])
     both = both.merge(after, on=KEY, suffixes=("_before", "_after"), how="left")
@@ -39,8 +39,15 @@ def revise(
     )
 
 
+def changed_periods(before: pd.DataFrame, after: pd.DataFrame) -> set[tuple[str, str]]:
+    """Deployment and period of each row of ``after`` that is new, or has other numbers than in ``before``."""
+    both = after.merge(before, on=KEY, how="left", suffixes=("_after", "_before"))
+    changed = both.loc[_differ(both, "_before", "_after"), ["deployment", "period"]]
+    return set(changed.itertuples(index=False, name=None))
+
+
 def _last_there(before: pd.DataFrame, after: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ``after`` that are back: with the numbers they had before they were gone."""
+    """The rows of ``after`` that had disappeared before, with the last numbers that they had then."""
     last = recorded.sort_values("changed_at").drop_duplicates(KEY, keep="last")
     gone = last[last["definition_after"].isna()].rename(columns={f"{name}_before": name for name in NUMBERS})
     there = pd.MultiIndex.from_frame(before[KEY])
@@ -49,9 +56,9 @@ def _last_there(before: pd.DataFrame, after: pd.DataFrame, recorded: pd.DataFram
 
 
 def in_effect(revisions: pd.DataFrame, published: pd.DataFrame, finished: dt.datetime) -> pd.DataFrame:
-    """The revisions less those of a publication that was killed before it wrote the numbers they tell of.
+    """The revisions, without those of a publication that was killed before it wrote its numbers.
 
-    ``published`` holds the rows as they stand; ``finished`` is the time of the last publication that came to its end.
+    ``published``: the rows as they are published now. ``finished``: when the last finished publication began, UTC.
     """
     now = revisions[[*KEY, "changed_at"]].merge(published, on=KEY, how="left").set_axis(revisions.index)
     told = pd.concat([revisions, now[NUMBERS]], axis="columns")
@@ -60,7 +67,7 @@ def in_effect(revisions: pd.DataFrame, published: pd.DataFrame, finished: dt.dat
 
 
 def _differ(rows: pd.DataFrame, one: str, other: str) -> pd.Series:
-    """Whether a row has other numbers in the columns with the suffix ``one`` than in those with the other."""
+    """Whether the numbers of a row differ between the columns with the suffix ``one`` and those with ``other``."""
     differ = pd.Series(data=False, index=rows.index)
     for name in NUMBERS:
         left, right = rows[f"{name}{one}"], rows[f"{name}{other}"]
@@ -79,6 +86,6 @@ def _reason(row: pd.Series, causes: Mapping[dt.date, Collection[str]]) -> str:
     first, last = row["period_start_after"], row["period_end_after"]
     within = {cause for day, of_day in causes.items() if first <= day <= last for cause in of_day}
     fell = row["users_after"] < row["users_before"] or row["active_users_after"] < row["active_users_before"]
-    # An erasure changes what was pulled as well.
+    # An erasure changes raw tables too, which would look like late facts.
     within.discard(LATE_FACTS if fell and ERASURE in within else ERASURE)
     return " and ".join(why for why in (ERASURE, NEW_RULES, LATE_FACTS, PEOPLE_KNOWN) if why in within) or LATE_FACTS

@@ -1,4 +1,4 @@
-"""Builds events, user days and counts from what the store holds, and notes of what. Knows nothing of Dagster."""
+"""Builds events, user days and counts from the store, and notes what each was built from."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def store_events(
 ) -> tuple[EventsBuilt, dict[Partition, Stored]]:
     """The events of some months of a deployment, built from its raw tables and stored.
 
-    Raises StoreError when a raw table was not pulled yet, NotConservedError when a raw row is neither an event nor
-    dropped for a reason. Nothing is stored then.
+    Raises StoreError if a raw table was not pulled yet, NotConservedError if a raw row is neither an event nor dropped
+    for a reason. Nothing is stored then.
     """
     places: list[Partition] = [(deployment.name, month) for month in months]
     with Ledger(store, deployment.name).alone(BUILDING) as ledger:
@@ -65,7 +65,7 @@ def store_events(
                         by_month[month] = sorted(day for day in days if month_of(day) == month)
 
             ledger.change_built(note)
-            # A pull of users that came in between has looked for the days it concerns before these were noted.
+            # A pull of users may have come in between. It could not see these events, so they are built again.
             if _people(_pulled(ledger, deployment)) == _people(pulled):
                 return built, written
 
@@ -73,7 +73,7 @@ def store_events(
 def store_user_days(
     store: Store, deployment: Deployment, months: Sequence[str]
 ) -> tuple[pd.DataFrame, dict[Partition, Stored]]:
-    """The user days of some months of a deployment, from its events. Raises StoreError when these were not built."""
+    """The user days of some months of a deployment, from its events. Raises StoreError if these were not built."""
     places: list[Partition] = [(deployment.name, month) for month in months]
     with Ledger(store, deployment.name).alone(BUILDING) as ledger:
         events = ledger.built().tables.get(EVENTS.name, {})
@@ -99,10 +99,10 @@ def store_counts(
     starts: Sequence[str],
     at: dt.datetime,
 ) -> dict[str, tuple[pd.DataFrame, Stored]]:
-    """The rows of some weeks or months of each metric, counted from user days that are read once, by table.
+    """The rows of some weeks or months of each metric, by table, and how they are stored. User days are read once.
 
-    Nothing is counted for a period that begins before the deployment does. Raises StoreError when one of the months
-    is not there.
+    A period that begins before the deployment's start is not counted. Raises StoreError if one of the months of user
+    days is not there.
     """
     periods = [Period(dt.date.fromisoformat(start), kind) for start in starts]
     counted = [period for period in periods if period.start >= deployment.start]
@@ -133,10 +133,10 @@ def store_counts(
 
 
 def read_raw(store: Store, deployment: Deployment, months: Sequence[str]) -> Frames:
-    """The raw tables that events come from: those by month of some months, the others whole.
+    """The raw tables that events come from: some months of the tables by month, the others whole.
 
     Days before the deployment's start are empty, and so is every table of a source that the deployment does not have.
-    Raises StoreError when a table was not pulled yet.
+    Raises StoreError if a table was not pulled yet.
     """
     began = month_of(deployment.start.isoformat())
     places: list[Partition] = [(deployment.name, month) for month in months if month >= began]
@@ -153,7 +153,7 @@ def read_raw(store: Store, deployment: Deployment, months: Sequence[str]) -> Fra
 
 
 def months_of(period: Period, at: dt.datetime) -> list[str]:
-    """The months that the period's days are in, of those that have begun."""
+    """The months that the period is in, without those that have not begun."""
     months = sorted({month_of(day.isoformat()) for day in (period.start, period.end)})
     return [month for month in months if month <= at.date().isoformat()]
 
@@ -170,7 +170,7 @@ def _check_conserved(built: EventsBuilt, deployment: str, months: Sequence[str])
 def _store_numbers(
     ledger: Ledger, table: Table, kind: PeriodKind, starts: Sequence[str], numbers: pd.DataFrame
 ) -> tuple[pd.DataFrame, Stored]:
-    """Puts the rows of these periods in the place of what was stored; rows of equal numbers keep their time."""
+    """Replaces the stored rows of these periods. A row whose numbers did not change keeps its ``computed_at``."""
     place: Partition = (ledger.deployment,)
     before = ledger.store.read_if_there(table, [place])
     same = [column.name for column in table.columns if column.name != "computed_at"]

@@ -1,4 +1,4 @@
-"""What a published number may claim to know: what the pulls saw, less what was pulled but is not counted yet."""
+"""What a published number can claim to know: what the pulls saw, without what is not counted yet."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Standing:
 def read_standing(store: Store, deployment: Deployment, kinds: Mapping[PeriodKind, Sequence[Metric]]) -> list[Standing]:
     """What is known of the deployment, for each kind of period.
 
-    Read from the end of the pipeline to its beginning: whatever changes meanwhile is then newer in what was read later,
-    and its days pass for not counted yet.
+    It reads from the end of the pipeline to its beginning. If something changes meanwhile, what is read later is newer,
+    and its days count as not counted yet.
     """
     ledger = Ledger(store, deployment.name)
     place = (deployment.name,)
@@ -81,7 +81,7 @@ def read_standing(store: Store, deployment: Deployment, kinds: Mapping[PeriodKin
 
 
 def counted_coverage(standing: Standing) -> coverage.Coverage:
-    """The time of each activity that is in the numbers; None where the deployment has no source that tells of it."""
+    """The time of each activity that is in the numbers; None if the deployment has no source of it."""
     everywhere = _not_in_user_days(standing) | _not_counted(standing)
     found: dict[Activity, list[Span] | None] = dict.fromkeys(ACTIVITIES)
     for source in sources_of(standing.deployment):
@@ -92,19 +92,19 @@ def counted_coverage(standing: Standing) -> coverage.Coverage:
             covered = []
         spans = coverage.without(covered, {dt.date.fromisoformat(day) for day in open_days})
         known = found[source.activity]
-        # Of two sources that tell of the same, both must have seen a day.
+        # If two sources tell of the same activity, both must have seen a day.
         found[source.activity] = spans if known is None else coverage.both(known, spans)
     return found
 
 
 def events_in_all_numbers(standing: Standing) -> dict[str, Of]:
-    """What the events of each month are built of, where all numbers are counted from these events."""
+    """What the events of each month were built from, for months whose events are in all numbers."""
     behind = {month_of(day) for day in _not_in_user_days(standing) | _not_counted(standing)}
     return {month: dict(entry.of) for month, entry in standing.events.items() if month not in behind}
 
 
 def _lost(ledger: Ledger, built: Built, pulled: Mapping[str, Pulled]) -> list[Lost]:
-    """What is lost of raw tables, events and user days."""
+    """The lost files of raw tables, events and user days."""
     checked: list[tuple[Table, Entries, Iterable[str]]] = [
         (table, document.tables.get(table.name, {}), document.untold.get(table.name, {}))
         for source in all_sources()
@@ -131,10 +131,10 @@ def _not_in_events(standing: Standing, source: Source) -> set[str]:
             for month, entry in entries.items():
                 open_days |= entry.changed_since(_built_of(standing, month, table))
             for known in standing.pulled.values():
-                # Of a pull that is under way, or was killed, nobody knows yet which days it changed.
+                # If a pull is running, or was killed, nobody knows yet which of these days it changed.
                 open_days |= {day for days in known.untold.get(table.name, {}).values() for day in days}
         elif WHOLE_TABLE in entries:
-            # Somebody else is counted on these days since users were pulled.
+            # Since users were pulled, some events of these days belong to somebody else.
             entry = entries[WHOLE_TABLE]
             open_days |= {
                 day for day, serial in entry.days.items() if serial > _number(_built_of(standing, month_of(day), table))
@@ -148,7 +148,7 @@ def _built_of(standing: Standing, month: str, table: Table) -> int | str | None:
 
 
 def _not_in_user_days(standing: Standing) -> set[str]:
-    """The days of events that changed since user days were made of them, or that other rules built."""
+    """The days whose events changed after user days were made of them, or were built by other rules."""
     open_days: set[str] = set()
     for month, entry in standing.events.items():
         made = standing.user_days.get(month)
@@ -160,7 +160,7 @@ def _not_in_user_days(standing: Standing) -> set[str]:
 
 
 def _not_counted(standing: Standing) -> set[str]:
-    """The days whose user days one of the metrics does not know yet."""
+    """The days with user days that some metric has not counted yet."""
     open_days: set[str] = set()
     for month, entry in standing.user_days.items():
         for day, serial in entry.days.items():

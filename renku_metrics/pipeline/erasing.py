@@ -1,7 +1,7 @@
-"""Takes a person's data out of the store, on their request, and keeps pulls from bringing it back.
+"""Removes the data of a person who asked for it from the store, and keeps pulls from bringing it back.
 
-Published numbers, and the counts they come from, are no personal data and stay as they are. A day that is counted
-again later, for whatever reason, is counted without the person.
+Published numbers, and the counts that they come from, are not personal data and stay as they are. If a day is counted
+again later, it is counted without the person.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from renku_metrics.tables import (
 
 @dataclass(frozen=True)
 class Found:
-    """What is stored of erased people under ``name``: rows that are theirs, and rows of others that ``mention`` them.
+    """What is stored of erased people under ``name``: how many ``rows`` are theirs, and how many others mention them.
 
-    ``days`` are the days of the former, sorted; none for what has no day.
+    ``days``: the days of their rows, sorted; none if rows have no day.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Found:
 
 
 def cleared_tables() -> list[Table]:
-    """Every table that names people. Users last: until everything else is done they tell which commits are whose."""
+    """Every table that names people. Users come last, because until then they tell whose each commit is."""
     tables = [table for source in all_sources() for table in source.tables if table.personal]
     users = [table for table in tables if table.name in BEFORE]
     return [*(table for table in tables if table not in users), EVENTS, USER_DAYS, *users, *BEFORE.values()]
@@ -60,19 +60,19 @@ class Erasing:
         self._ledger = Ledger(store, deployment.name)
 
     def look(self) -> list[Found]:
-        """What is stored of the person, and of those whose erasure was begun before and did not come to its end."""
+        """What is stored of the person, and of everybody whose erasure was begun earlier but not finished."""
         erased = erased_people(self._ledger, self.user_ids)
         assert erased is not None
         return list(_sweep(self._ledger, erased, write=False))
 
     def erase(self, days: Collection[str]) -> list[Found]:
-        """Removes it, and remembers the person by tombstones and ``days`` as those that lost something.
+        """Removes it. Remembers the person by tombstones, and ``days`` as the days that lost something.
 
-        Waits for pulls of the deployment that are under way. Killed on the way, it is to be done again.
+        Waits until running pulls of the deployment have ended. If it is killed, call it again.
         """
         locks = sorted({source.lock(self._deployment) for source in all_sources()})
         with self._ledger.alone(*locks, BUILDING) as ledger:
-            # First of all, so that no pull brings back what is removed.
+            # This comes first, so that no pull brings back what is removed.
             _remember(ledger, self.user_ids, days)
             erased = erased_people(ledger)
             assert erased is not None
@@ -82,14 +82,14 @@ class Erasing:
 def erasing(store: Store, deployment: Deployment, users: Sequence[str], emails: Sequence[str]) -> Erasing:
     """The erasure of the person with these user ids and clear email addresses.
 
-    Raises RenkuMetricsError for an address that is nobody's own, or that several accounts have.
+    Raises RenkuMetricsError if an address belongs to a tool or to many people, or if several accounts have it.
     """
     book = address_book(store, deployment)
     whole: list[Partition] = [(deployment.name,)]
     gitlab_users, keycloak_users = (
         store.read_if_there(table, whole) for table in (RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS)
     )
-    # Named as Keycloak does, or as the store keeps them.
+    # A Keycloak id may be given as Keycloak writes it, or as the store keeps it.
     given = {user if user.startswith(("gitlab:", "email:")) else book.keycloak_id(user) for user in users}
     for email in emails:
         address = book.read(email)
@@ -97,7 +97,7 @@ def erasing(store: Store, deployment: Deployment, users: Sequence[str], emails: 
             given.add(f"gitlab:{address.gitlab_user_id}")
             continue
         if address.kind != "personal":
-            raise RenkuMetricsError("an address given by --email is a tool's or many people's, and nobody's own")
+            raise RenkuMetricsError("an address given by --email belongs to a tool or to many people")
         given.add(f"email:{address.hash}")
         for users_with, column in ((gitlab_users, "gitlab_user_id"), (keycloak_users, "keycloak_id")):
             holders = users_with.loc[[address.hash in held for held in users_with["address_hashes"]], column]
@@ -112,7 +112,7 @@ def erasing(store: Store, deployment: Deployment, users: Sequence[str], emails: 
 
 
 def erased_people(ledger: Ledger, also: Collection[str] = ()) -> Erased | None:
-    """The erased people of the deployment, together with those whose user ids are given; None if there are none."""
+    """The erased people of the deployment, and those whose user ids are given; None if there is nobody."""
     known = frozenset(ledger.erased().tombstones)
     if not known and not also:
         return None
@@ -130,7 +130,7 @@ class Clearing:
         self._known: tuple[pd.DataFrame, Identities] | None = None
 
     def clear(self, table: Table, rows: pd.DataFrame) -> Cleared:
-        """What may stay of the rows. Projects and users that commits belong to have to be stored before."""
+        """What may stay of the rows. Before commits, their projects and users must be stored."""
         if table is not RAW_GITLAB_COMMITS:
             return self._erased.clear(table, rows)
         if self._known is None:
@@ -176,7 +176,7 @@ def _sweep_table(ledger: Ledger, clearing: Clearing, table: Table, *, write: boo
 
 
 def _note(ledger: Ledger, table: Table, written: Mapping[Partition, Stored]) -> None:
-    """That the partitions are others now, so that no later run takes them for lost."""
+    """Notes that these partitions changed, so that no later run takes them for lost."""
     if table in BEFORE.values():
         return
 
@@ -205,5 +205,5 @@ def _book(ledger: Ledger) -> AddressBook:
 
 
 def _text(user_id: str) -> str:
-    # Told apart from any other hash that is made with the key.
+    # The prefix makes it differ from every other hash made with the key.
     return f"erased {user_id}"

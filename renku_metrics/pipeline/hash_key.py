@@ -1,4 +1,4 @@
-"""The key of the hashes, and that it is the one the store was begun with."""
+"""The key of the hashes, and the check that the store was begun with it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from renku_metrics.store.store import Store
 
 
 def checked_hash_key(store: Store) -> tuple[bytes, bool]:
-    """The key, and whether the store was begun with it already.
+    """The key, and whether the store was already begun with it.
 
-    Hashes of another key would link to nobody: raises ConfigurationError when no key is set, or another than the
-    store was begun with.
+    Raises ConfigurationError if no key is set, or if the store was begun with another one, because hashes of another
+    key would link to nobody.
     """
     key = environment.hash_key()
     known = StoreLedger(store).fingerprint()
@@ -34,10 +34,10 @@ def checked_hash_key(store: Store) -> tuple[bytes, bool]:
 
 
 def hash_key_of(store: Store) -> bytes:
-    """The key; the store is begun with it if it was with none. Raises ConfigurationError like the check."""
+    """The key. A store that has none yet is begun with it. Raises ConfigurationError as ``checked_hash_key`` does."""
     key, begun = checked_hash_key(store)
     if not begun:
-        # Of two that begin the store at once, the second looks whether the first had the same key.
+        # If two begin the store at once, the second checks that the first had the same key.
         with suppress(ChangedError):
             StoreLedger(store).begin_with(_fingerprint(key))
         checked_hash_key(store)
@@ -45,7 +45,7 @@ def hash_key_of(store: Store) -> bytes:
 
 
 def address_book(store: Store, deployment: Deployment) -> AddressBook:
-    """Makes hashes for the deployment, whose private commit addresses are at its GitLab's host and its domains."""
+    """The address book of the deployment. Its noreply addresses are at the host of its GitLab and at its domains."""
     gitlab = deployment.section(GitLab)
     host = urlsplit(gitlab.url).hostname if gitlab else None
     return AddressBook(hash_key_of(store), [*deployment.domains, *([host] if host else [])])

@@ -1,4 +1,4 @@
-"""Publishes what was counted: the rows, what they know, which of them changed since last time, and why."""
+"""Publishes what was counted: the rows, their coverage, which of them changed since last time, and why."""
 
 from __future__ import annotations
 
@@ -38,9 +38,13 @@ NEVER = dt.datetime.fromtimestamp(0, dt.UTC)
 
 @dataclass(frozen=True)
 class Numbers:
-    """The ``rows`` to publish by week or month, their ``coverage`` as in COVERAGE, and what each deployment knows."""
+    """The ``rows`` to publish by week or month, their ``coverage`` as in COVERAGE, and one Standing per deployment.
+
+    ``before``: the rows as they were last published.
+    """
 
     rows: pd.DataFrame
+    before: pd.DataFrame
     coverage: pd.DataFrame
     standings: Sequence[Standing]
 
@@ -48,7 +52,7 @@ class Numbers:
 def read_numbers(
     store: Store, deployments: Mapping[str, Deployment], core_actions: Sequence[CoreAction], at: dt.datetime
 ) -> dict[PeriodKind, Numbers]:
-    """What is to be published by week and by month, from everything that was counted."""
+    """What will be published by week and by month, from everything that was counted."""
     metrics: list[Metric] = [ACTIVE_USERS, *core_actions]
     standings = [
         standing
@@ -56,12 +60,13 @@ def read_numbers(
         for standing in read_standing(store, deployment, dict.fromkeys(KINDS, metrics))
     ]
     return {
-        kind: _numbers(kind, [known for known in standings if known.kind == kind], core_actions, at) for kind in KINDS
+        kind: _numbers(store, kind, [known for known in standings if known.kind == kind], core_actions, at)
+        for kind in KINDS
     }
 
 
 def lost_of(numbers: Mapping[PeriodKind, Numbers]) -> list[str]:
-    """One line for each file of the store that is not what was stored."""
+    """One line for each file that is gone from the store or is not what was stored."""
     found: dict[str, None] = {}
     for known in numbers.values():
         for standing in known.standings:
@@ -75,15 +80,15 @@ def write_published(
 ) -> int:
     """Writes everything below ``published/``; returns how many revisions there are in all.
 
-    To be called by the holder of the name PUBLISHING: of two at once, the one that counted earlier could write later.
+    Only for the holder of the name PUBLISHING. If two published at once, older numbers could replace newer ones.
     """
-    before = {kind: store.read_if_there(published_table(kind), [WHOLE]) for kind in numbers}
     finished = StoreLedger(store).published_at() or NEVER
-    recorded = in_effect(store.read_if_there(REVISIONS, [WHOLE]), pd.concat(before.values()), finished)
+    before = pd.concat([known.before for known in numbers.values()])
+    recorded = in_effect(store.read_if_there(REVISIONS, [WHOLE]), before, finished)
     revised = []
-    for kind, known in numbers.items():
+    for known in numbers.values():
         causes = {standing.deployment.name: _causes(standing) for standing in known.standings}
-        revised.append(revise(before[kind], known.rows, recorded, causes, at))
+        revised.append(revise(known.before, known.rows, recorded, causes, at))
     # Revisions first: a number that was replaced must never lack its record.
     store.write(REVISIONS, pd.concat([recorded, *revised], ignore_index=True), [WHOLE])
     coverage = COVERAGE.conform(pd.concat([known.coverage for known in numbers.values()], ignore_index=True))
@@ -103,10 +108,10 @@ def write_published(
 
 
 def _numbers(
-    kind: PeriodKind, standings: Sequence[Standing], core_actions: Sequence[CoreAction], at: dt.datetime
+    store: Store, kind: PeriodKind, standings: Sequence[Standing], core_actions: Sequence[CoreAction], at: dt.datetime
 ) -> Numbers:
     def everything(table: Table) -> pd.DataFrame:
-        # Without periods that were counted before the start was moved beyond them.
+        # If the deployment's start was moved to a later day, periods counted before that are left out.
         parts = [known.rows[table.name] for known in standings]
         since = [
             rows[rows[kind] >= known.deployment.start.isoformat()] for rows, known in zip(parts, standings, strict=True)
@@ -116,7 +121,9 @@ def _numbers(
     coverage = {known.deployment.name: counted_coverage(known) for known in standings}
     active_users = everything(ACTIVE_USERS.table(kind))
     counts = {action.key: everything(action.table(kind)) for action in core_actions}
-    return Numbers(publish(kind, active_users, counts, coverage, at), cover(kind, active_users, coverage), standings)
+    rows = publish(kind, active_users, counts, coverage, at)
+    before = store.read_if_there(published_table(kind), [WHOLE])
+    return Numbers(rows, before, cover(kind, active_users, coverage), standings)
 
 
 def _causes(standing: Standing) -> dict[dt.date, set[str]]:
@@ -133,7 +140,7 @@ def _causes(standing: Standing) -> dict[dt.date, set[str]]:
         all_days = set(days_of_month(month))
         before = standing.published.get(month)
         if before is None:
-            # A month that was in no number yet is late as a whole.
+            # A month that was in no number yet is late with all its days.
             add(all_days, month, LATE_FACTS)
             continue
         if before.get(RULES) != entry.of.get(RULES):

@@ -1,4 +1,4 @@
-"""Brings a source of a deployment up to date in the store. Knows sources, store and ledger, and nothing of Dagster."""
+"""Brings a source of a deployment up to date in the store."""
 
 from __future__ import annotations
 
@@ -31,14 +31,13 @@ from renku_metrics.tables import RAW_GITLAB_COMMITS
 def pulling(
     store: Store, deployment: Deployment, source: Source, clock: Callable[[], dt.datetime], say: Say
 ) -> Iterator[Pull]:
-    """A pull that holds the deployment's source alone: of two at once, one would do the other's work again.
+    """A pull that holds the deployment's source alone, so that two pulls do not do the same work.
 
-    Once another may have taken over, whatever this pull would store raises StoreError. What an earlier pull that was
-    killed has left is noticed here; what was taken from the store is said, and pulled again where the source still
-    has it.
+    If another pull may have taken over, every later write raises StoreError. What an earlier, killed pull stored is
+    noted first. Files that are gone from the store are named by ``say``, and pulled again if the source still has them.
     """
     with Ledger(store, deployment.name).alone(source.lock(deployment)) as ledger:
-        # Another pull may have held the name for long: what was done meanwhile is not of the future.
+        # The time is read after the wait, which may be long. Else what happened meanwhile would look like the future.
         pull = Pull(ledger, deployment, source, clock(), say)
         settle_killed(ledger, source)
         for line in forget_lost(ledger, source):
@@ -47,10 +46,10 @@ def pulling(
 
 
 class Pull:
-    """One source of one deployment, held alone. ``facts`` are those of what it brought.
+    """One source of one deployment, held alone. ``facts``: those of all batches that it brought.
 
-    What a pull changes is remembered as untold until Dagster knows of it, so a pull that is killed half way leaves no
-    change that nobody counts.
+    What a pull changes is remembered as untold until Dagster knows of it. So if a pull is killed half way, its changes
+    are still counted later.
     """
 
     def __init__(self, ledger: Ledger, deployment: Deployment, source: Source, now: dt.datetime, say: Say) -> None:
@@ -64,9 +63,9 @@ class Pull:
         self._book: AddressBook = address_book(self._store, deployment)
 
     def bring(self, harvest: Harvest, tables: Iterable[str] = (), *, whole: bool = False) -> None:
-        """Pulls the tables of the harvest; of these ``tables`` are wanted, or all. ``whole``: a reconciliation.
+        """Pulls ``tables`` of the harvest, or all if none are given. ``whole``: a reconciliation.
 
-        Raises SourceError when the source does not give everything; what it gave is stored then.
+        Raises SourceError if the source does not give everything. What it gave is stored all the same.
         """
         batches = harvest.pull(
             Request(
@@ -90,7 +89,7 @@ class Pull:
                 self._keep(batch)
         if whole:
             self.facts["commits_missed"] = missed
-            self._say(f"{self._where}: the pulls before had missed {missed} of what was read again")
+            self._say(f"{self._where}: earlier pulls had missed {missed} of the rows that were read again")
 
     def untold(self, table: Table) -> list[Partition]:
         """The partitions of the table that changed since Dagster was last told."""
@@ -98,7 +97,7 @@ class Pull:
         return sorted((self.deployment.name, place) if table.by_month else (self.deployment.name,) for place in known)
 
     def ensure(self, table: Table, places: Sequence[Partition]) -> dict[Partition, Stored]:
-        """The partitions as they are in the store; empty ones are written where there is none."""
+        """The partitions as they are in the store. If there is none, an empty one is written."""
         stored = self._store.ensure(table, places)
         if table not in self._source.tables:
             return stored
@@ -110,7 +109,7 @@ class Pull:
         return stored
 
     def told(self, table: Table, places: Iterable[Partition]) -> None:
-        """Dagster knows of these partitions, as they are now."""
+        """Notes that Dagster knows these partitions as they are now."""
         known = [place_of(table, place) for place in places]
 
         def change(pulled: Pulled) -> None:
@@ -121,15 +120,15 @@ class Pull:
         self.ledger.change_pulled(self._source.name, change)
 
     def versions(self, table: Table, stored: Mapping[Partition, Stored]) -> dict[Partition, str]:
-        """What automation follows of the partitions: days that are over, and whose days they are.
+        """The versions that automation follows. They change with days that are over, and with whose days these are.
 
-        What is done today comes in every few hours; that alone starts nothing until the day is over.
+        Today's rows come in every few hours. They start nothing until the day is over.
         """
         if not table.by_month:
             return {partition: standing.version for partition, standing in stored.items()}
         documents = [self.ledger.pulled(source.name) for source in all_sources()]
         today = self.now.date().isoformat()
-        # Whose commits they are is part of what events are made from.
+        # Events of commits also depend on the users.
         names = [table.name, *(BEFORE if table is RAW_GITLAB_COMMITS else ())]
 
         def version(month: str) -> str:
@@ -157,7 +156,7 @@ class Pull:
                 for batch in batches:
                     self._keep(batch)
             except SourceError as error:
-                # Whoever was learned of until then is linked by it from now on, so their days are found all the same.
+                # Users that were stored before the error are linked from now on, so their days must be found too.
                 failure = error
         if failure:
             raise failure
@@ -174,9 +173,11 @@ class Pull:
                 for place, days in places.items():
                     pulled.about_to_change(table.name, place, days)
 
-        if touched:
-            self.ledger.change_pulled(self._source.name, about_to_change)
         try:
+            if batch.state is not None:
+                self._source.check_state(batch.state)
+            if touched:
+                self.ledger.change_pulled(self._source.name, about_to_change)
             written = {table: self._store.merge(table, rows[table]) for table in touched}
         except ValueError as error:
             raise SourceError(f"{self._where}: {error}; report this as a fault of renku-metrics") from None
@@ -186,7 +187,7 @@ class Pull:
                 self.ledger.record(pulled.tables.setdefault(table.name, {}), table, stored, {})
                 pulled.untold[table.name] = _left_untold(before[table.name], table, stored)
             for span in batch.seen:
-                # What was before the start is left out, and would not come again if the start were moved there.
+                # Time before the start is not covered: its rows were left out, and must be pulled if the start moves.
                 start = max(span.start, midnight(self.deployment.start))
                 pulled.covered = coverage.add(pulled.covered, Span(start, span.end))
 
@@ -195,6 +196,8 @@ class Pull:
             self.ledger.keep_state(self._source.name, self._without_erased(batch.state))
         for note in batch.notes:
             self._say(f"{self._where}: {note}")
+        if batch.notes:
+            self.facts["notes"] = "; ".join(batch.notes)
         for name, fact in batch.facts.items():
             known = self.facts.get(name)
             self.facts[name] = known + fact if isinstance(known, int) and isinstance(fact, int) else fact
@@ -203,7 +206,7 @@ class Pull:
         return [table for table in self._source.tables if table.name in batch.rows]
 
     def _admitted(self, table: Table, rows: pd.DataFrame) -> pd.DataFrame:
-        """The rows that may be stored: with ids as they are kept, and without people who were erased."""
+        """The rows that may be stored: with Keycloak ids in the form that is kept, and without erased people."""
         for column in table.personal:
             if column.person == "keycloak" and len(rows):
                 kept = {told: self._book.keycloak_id(told) for told in rows[column.name].dropna().unique()}
@@ -231,7 +234,7 @@ class Pull:
 
 
 def _days_by_place(table: Table, rows: pd.DataFrame) -> dict[str, list[str]]:
-    """The days of the rows by month; no days for a table that has none."""
+    """The days of the rows by month; no days if the table has none."""
     if not table.by_month:
         return {place_of(table, place): [] for place in partitions_of(table, rows)}
     days: dict[str, list[str]] = {}
@@ -243,7 +246,7 @@ def _days_by_place(table: Table, rows: pd.DataFrame) -> dict[str, list[str]]:
 def _left_untold(
     before: Mapping[str, list[str]], table: Table, stored: Mapping[Partition, Stored]
 ) -> dict[str, list[str]]:
-    """What was untold before, and what was really changed since."""
+    """What was untold before, and what this pull really changed."""
     left = {place: list(days) for place, days in before.items()}
     for partition, standing in stored.items():
         if standing.changed:

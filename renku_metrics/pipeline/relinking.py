@@ -1,4 +1,4 @@
-"""Finds the days whose events belong to somebody else since users were pulled again."""
+"""Finds the days on which events belong to somebody else since users were pulled again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ USERS = (RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS)
 
 @contextmanager
 def relinking(ledger: Ledger, source: Source, table: Table) -> Iterator[None]:
-    """Around a change of one of the tables of users: notes the days to build again because of what is known afterwards.
+    """Goes around a change of a table of users, and notes the days that must be built again because of it.
 
     Also finishes the work of an earlier pull that was killed.
     """
@@ -26,14 +26,14 @@ def relinking(ledger: Ledger, source: Source, table: Table) -> Iterator[None]:
         store.write(BEFORE[table.name], store.read_if_there(table, [place]), [place])
     yield
     after = [store.read_if_there(users, [place]) for users in USERS]
-    # Read after them: of the other table, too, what it was before a change that is under way.
+    # Read after them. If the other table is being changed right now, this is what it was before that change.
     before = [
         store.read(BEFORE[users.name], [place]) if store.partitions(BEFORE[users.name], ledger.deployment) else known
         for users, known in zip(USERS, after, strict=True)
     ]
     changed = Relinked.between(Identities(*before), Identities(*after))
     built: Built | None = None
-    # Events that were built meanwhile may be of people as they were known before.
+    # Events that were built meanwhile may still use the users of before.
     while built != (built := ledger.built()):
         days = _days_of(ledger, built, changed)
 
@@ -43,7 +43,7 @@ def relinking(ledger: Ledger, source: Source, table: Table) -> Iterator[None]:
                 return
             entry.serial += 1
             entry.days |= dict.fromkeys(sorted(days), entry.serial)
-            # Told like a change of the commits themselves, so that these days are counted again.
+            # Noted like a change of the commits themselves, so that these days are counted again.
             for day in sorted(days):
                 pulled.about_to_change(RAW_GITLAB_COMMITS.name, month_of(day), [day])
 
@@ -57,7 +57,7 @@ def _days_of(ledger: Ledger, built: Built, changed: Relinked) -> set[str]:
     store, deployment = ledger.store, ledger.deployment
     days = store.read_if_there(USER_DAYS, store.partitions(USER_DAYS, deployment))
     found = changed.days_of_events(days)
-    # Of months whose user days are behind, the events themselves tell.
+    # If user days are older than their events, the events are read instead.
     user_days = built.tables.get(USER_DAYS.name, {})
     behind: list[Partition] = [
         (deployment, month)

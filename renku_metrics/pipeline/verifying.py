@@ -1,6 +1,6 @@
-"""Notices raw files that are not what a pull has stored: taken away, or older than what is remembered of them.
+"""Notices files that are not what was stored: they are gone, older than the ledger says, or from another program.
 
-A file that another program has put there, or that a restored backup lacks, would make a covered day wrong in silence.
+Such a file, for example after a backup was restored, would make a covered day wrong without anybody seeing it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Lost:
 
     @property
     def days(self) -> list[dt.date]:
-        """The days that it held; none for a table that has no days."""
+        """The days that it held; none if the table has no days."""
         return Period.of("month", dt.date.fromisoformat(self.place)).days if self.table.by_month else []
 
     def __str__(self) -> str:
@@ -42,9 +42,9 @@ class Lost:
 def lost(
     ledger: Ledger, table: Table, entries: Mapping[str, Entry], untold: Iterable[str] = ()
 ) -> Iterator[Lost | tuple[str, str]]:
-    """What is lost of the table; and the place and mark of each file that was copied but is the same.
+    """The lost partitions of the table; and the place and new mark of each file that was copied but did not change.
 
-    A file that a killed pull was about to change may be either; ``untold`` names these.
+    ``untold``: the places that a killed pull was about to change. They may be old or new, so they are not checked.
     """
     excused = set(untold)
     marks = {
@@ -61,16 +61,15 @@ def lost(
         if not version:
             yield Lost(table, partition, "is gone from the store")
         elif version != entry.version:
-            yield Lost(table, partition, "is not what was stored, but older or changed by another program")
+            yield Lost(table, partition, "is not what was stored: it is older, or another program changed it")
         else:
             yield place, mark
 
 
 def forget_lost(ledger: Ledger, source: Source) -> list[str]:
-    """One line for each raw file of the source that is lost.
+    """One line for each raw file of the source that is lost. Only for the holder of the source's name.
 
-    Its days are not covered from then on, and the next pull is a first one, which brings what the source still has. To
-    be called by the holder of the source's name.
+    Its days are no longer covered. The next pull is a first one, which brings what the source still has.
     """
     pulled = ledger.pulled(source.name)
     findings = [
@@ -104,7 +103,7 @@ def forget_lost(ledger: Ledger, source: Source) -> list[str]:
 
 
 def settle_killed(ledger: Ledger, source: Source) -> None:
-    """Notes what a pull that was killed has stored without noting it. To be called by the holder of the name."""
+    """Notes what a killed pull stored but did not note. Only for the holder of the source's name."""
     pulled = ledger.pulled(source.name)
     changes: list[tuple[Table, str, str, str, list[str]]] = []
     for table in source.tables:

@@ -6,12 +6,14 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import orjson
 import pandas as pd
+import pyarrow as pa
 
 from renku_metrics.deployments import Deployment, Section
 from renku_metrics.events.union import Frames, Part
 from renku_metrics.periods import Span
-from renku_metrics.schema import Table
+from renku_metrics.schema import Shape, Table
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.findings import Finding
 from renku_metrics.sources.http import Say, say_nothing
@@ -78,11 +80,11 @@ class Source:
 
     ``activity``: what it tells of. ``section``: its part of the deployment file, under its name. ``events``: makes
     events from the tables ``events_from``. Of these, the tables by month hold what happened; the others say who and
-    where. ``lock``: the name of the lock that a pull holds; sources with the same lock wait for each other. ``plan``:
-    lines that say what the next pull costs, from the state and the stored rows. ``clear_state``: takes erased people,
-    given by user ids, out of the state, and counts what it took. ``often``: it is pulled every few hours, because it
-    forgets. ``within``: a pull is overdue if the last one that saw everything is older; None if the store does not
-    know when that was.
+    where. ``state_texts``: the shape of every text of its state, so that nothing personal is kept there. ``lock``: the
+    name of the lock that a pull holds; sources with the same lock wait for each other. ``plan``: lines that say what
+    the next pull costs, from the state and the stored rows. ``clear_state``: takes erased people, given by user ids,
+    out of the state, and counts what it took. ``often``: it is pulled every few hours, because it forgets. ``within``:
+    a pull is overdue if the last one that saw everything is older; None if the store does not know when that was.
     """
 
     name: str
@@ -91,12 +93,19 @@ class Source:
     harvests: tuple[Harvest, ...]
     events_from: tuple[Table, ...]
     events: Callable[[Frames], Part]
+    state_texts: Shape
     check: Callable[[Deployment, dt.datetime], Iterator[Finding]]
     plan: Callable[[Deployment, bytes | None, Stored, dt.datetime, Say], Iterator[str]]
     lock: Callable[[Deployment], str]
     clear_state: Callable[[bytes, Callable[[str], bool]], tuple[bytes, int]] = _keep_all
     often: bool = False
     within: dt.timedelta | None = None
+
+    def check_state(self, content: bytes) -> None:
+        """Raises ValueError if a text of the state does not have the shape of ``state_texts``."""
+        texts = pa.array(set(_texts(orjson.loads(content))), pa.string())
+        if strays := self.state_texts.strays(texts):
+            raise ValueError(f"its state holds {strays} texts that are not {self.state_texts.meaning}")
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -106,3 +115,16 @@ class Source:
     def is_in(self, deployment: Deployment) -> bool:
         """Whether the deployment's file has its section."""
         return deployment.section(self.section) is not None
+
+
+def _texts(content: object) -> Iterator[str]:
+    """Every text of a JSON document; the names of fields are among them."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, dict):
+        for name, value in content.items():
+            yield name
+            yield from _texts(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _texts(value)

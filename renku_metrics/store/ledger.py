@@ -1,11 +1,11 @@
 """What is remembered of a deployment: one document for each source that is pulled, and one for each step after it.
 
-Every name below ``state/`` is here, with the format of what is there. Numbers are only as fresh as what they were
-counted from, and that is told by serials and not by times: clocks of two machines differ, and a table may change while
-it is read. Each change of a month raises the month's serial and notes it for the days that changed; whatever is built
-notes the serials that it is built of. So a day that changed after its events were built is known, and no other day is.
+Every document below ``state/`` has its name and format here. Serials say how fresh a number is, not times: clocks of
+two machines differ, and a table may change while it is read. Each change of a month raises the month's serial, and
+notes it for the days that changed. Everything that is built notes the serials that it was built from. So the ledger
+knows exactly which days changed after their events were built.
 
-A document is replaced only if it still is what was read; else the change is made again to what is there now.
+A document is replaced only if it is still what was read. If not, the change is made again to what is there now.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from renku_metrics.schema import Table
 from renku_metrics.store.store import TRIES, Partition, Store, Stored
 from renku_metrics.tables import RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS, PeriodKind
 
-# Among the serials that something is built of: the version of the rules that built it.
+# The key, among the serials that something was built from, of the version of the rules.
 RULES = "rules"
 # The place of a table that has one file for a deployment.
 WHOLE_TABLE = ""
-# Whoever builds holds this name, so that two do not do the same work.
+# A build holds this name, so that two builds do not do the same work.
 BUILDING = "building"
-# The users as they were before a pull of them, until the days are found that somebody else is counted on since.
+# The users as they were before a pull. They are kept until the days are found whose events belong to others since.
 BEFORE = {table.name: replace(table, folder="state/users_before") for table in (RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS)}
 
 Of = dict[str, int | str]
@@ -40,9 +40,9 @@ Document = TypeVar("Document")
 
 @dataclass
 class Entry:
-    """One month of a table (or all of it): ``version`` of its bytes, and the storage's ``mark`` of its object.
+    """One month of a table, or all of it: the ``version`` of its bytes, and the storage's ``mark`` of its object.
 
-    ``serial`` counts its changes, ``days`` holds the serial at which each day last changed, ``of`` what it is built of.
+    ``serial`` counts its changes. ``days``: the serial at which each day last changed. ``of``: what it was built from.
     """
 
     version: str
@@ -52,7 +52,7 @@ class Entry:
     of: Of = field(default_factory=dict)
 
     def changed_since(self, serial: int | str | None) -> set[str]:
-        """The days that changed after that serial; all days that are known for None."""
+        """The days that changed after that serial; for None all days that are known."""
         since = serial if isinstance(serial, int) else 0
         return {day for day, at in self.days.items() if at > since}
 
@@ -64,7 +64,7 @@ Entries = dict[str, Entry]
 class Pulled:
     """What is remembered of a source: its ``tables`` by month, and the time ``covered`` (UTC).
 
-    ``untold``: the days that a pull has changed, or was about to change, and of which Dagster was not told yet.
+    ``untold``: the days that a pull has changed, or was about to change, and that Dagster does not know of yet.
     """
 
     tables: dict[str, Entries] = field(default_factory=dict)
@@ -78,8 +78,8 @@ class Pulled:
 
 @dataclass
 class Built:
-    """``tables``: events and user days by month. ``nameless``: by source and month, days on which nobody knows who did
-    most of what was done.
+    """``tables``: events and user days by month. ``nameless``: by source and month, the days with too many unknown
+    users.
     """
 
     tables: dict[str, Entries] = field(default_factory=dict)
@@ -88,8 +88,8 @@ class Built:
 
 @dataclass
 class Count:
-    """``version``: of the stored rows of a metric. ``of``: for each week or month in them, what it was counted from:
-    the serial of each month of user days, and the rules."""
+    """``version``: that of the stored rows of a metric. ``of``: what each week or month in them was counted from, as
+    the serial of each month of user days and the version of the rules."""
 
     version: str
     of: dict[str, Of] = field(default_factory=dict)
@@ -104,14 +104,14 @@ class Counted:
 
 @dataclass
 class Published:
-    """``events``: what the events of each month were built of that all published weeks, or months, are counted from."""
+    """``events``: what the events of each month were built from, if all published weeks (or months) hold them."""
 
     events: dict[PeriodKind, dict[str, Of]] = field(default_factory=dict)
 
 
 @dataclass
 class Erasures:
-    """``tombstones`` of user ids of erased people, and the ``days`` that an erasure took something from."""
+    """The ``tombstones`` of the user ids of erased people, and the ``days`` from which an erasure took something."""
 
     tombstones: list[str] = field(default_factory=list)
     days: list[str] = field(default_factory=list)
@@ -131,9 +131,9 @@ class Ledger:
 
     @contextmanager
     def alone(self, *names: str) -> Iterator[Ledger]:
-        """Holds names of this deployment alone among all processes. The block gets the ledger as their holder uses it.
+        """Holds names of this deployment alone among all processes. The block gets a ledger for their holder.
 
-        It and its store change nothing once a name is lost, but raise StoreError.
+        Once a name is lost, that ledger and its store change nothing more and raise StoreError.
         """
         with self.store.alone(*(f"deployment={self.deployment}/{name}" for name in names)) as held:
             yield Ledger(held, self.deployment)
@@ -176,15 +176,15 @@ class Ledger:
             return None
 
     def keep_state(self, source: str, content: bytes) -> None:
-        """To be called by the holder of the source's name."""
+        """Stores what the source remembers. Only for the holder of the source's name."""
         self.store.put(self._state(source), content)
 
     def forget_state(self, source: str) -> None:
-        """So that the next pull of the source is a first one."""
+        """Removes what the source remembers, so that its next pull is a first one."""
         self.store.storage.delete(self._state(source))
 
     def record(self, entries: Entries, table: Table, written: Mapping[Partition, Stored], of: Mapping[str, Of]) -> None:
-        """Notes in the entries of a table how its partitions are now, and what they are built of."""
+        """Notes in the entries of a table how its partitions are now, and what they were built from."""
         for partition, stored in written.items():
             place = place_of(table, partition)
             known = entries.get(place)
@@ -241,7 +241,7 @@ class Ledger:
         raise self._contended(document)
 
     def _contended(self, document: str) -> StoreError:
-        return StoreError(f"{self._name(document)}: others change this again and again; run this again later")
+        return StoreError(f"{self._name(document)}: other processes keep changing this; run this again later")
 
 
 def days_of_month(month: str) -> list[str]:
@@ -255,7 +255,7 @@ def place_of(table: Table, partition: Partition) -> str:
 
 
 class StoreLedger:
-    """What is remembered of the store as a whole: the key that it was begun with, and when numbers were published."""
+    """What is remembered of the whole store: a fingerprint of its hash key, and when numbers were last published."""
 
     PUBLISHING = "publishing"
     _FINGERPRINT = "state/hash_key_fingerprint"
@@ -265,20 +265,20 @@ class StoreLedger:
         self._store = store
 
     def fingerprint(self) -> bytes | None:
-        """That of the hash key the store was begun with; None if it was begun with none."""
+        """The fingerprint of the hash key that the store was begun with; None if it was not begun yet."""
         return self._read(self._FINGERPRINT)
 
     def begin_with(self, fingerprint: bytes) -> None:
-        """Raises ChangedError when another has begun the store meanwhile."""
+        """Begins the store with the key of this fingerprint. Raises ChangedError if another process has done so."""
         self._store.replace(self._FINGERPRINT, fingerprint, None)
 
     def published_at(self) -> dt.datetime | None:
-        """When the last publication that came to its end began (UTC); None if there was none."""
+        """When the last finished publication began (UTC); None if there was none."""
         content = self._read(self._PUBLISHED_AT)
         return dt.datetime.fromisoformat(content.decode()) if content else None
 
     def record_published(self, at: dt.datetime) -> None:
-        """That a publication that began then has come to its end. To be called by the holder of PUBLISHING."""
+        """Notes that the publication that began at this time has finished. Only for the holder of PUBLISHING."""
         self._store.put(self._PUBLISHED_AT, at.isoformat().encode())
 
     def _read(self, name: str) -> bytes | None:

@@ -1,4 +1,4 @@
-"""How rows that are stored and the same rows pulled again unite. Pure: rows in, rows out."""
+"""How stored rows and the same rows pulled again are merged. Pure: rows in, rows out."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ def merge(table: Table, stored: pd.DataFrame, pulled: pd.DataFrame) -> pd.DataFr
     """What is stored and what was pulled, one row per key, sorted by key; nothing stored is lost.
 
     The result does not depend on how pulled rows are split into pulls. Pulling the same rows again gives the stored
-    rows unchanged. How each column unites is declared with the table.
+    rows unchanged. The table declares how each column is merged.
     """
     return to_pandas(unite(table, table.typed(stored), table.typed(pulled)))
 
 
 def unite(table: Table, stored: pa.Table, pulled: pa.Table) -> pa.Table:
-    """The same of rows as Arrow has them, with the types of the table."""
+    """The same for Arrow tables, with the types of the table."""
     both = table.sort(pa.concat_tables([stored, _with_sets(table, pulled)]))
     new = new_keys(both, table.key)
     if new.all():
         return both
-    # Of each row the number of its key, and how many rows of this key are before it.
+    # For each row: the number of its key, and how many rows with this key come before it.
     key = np.cumsum(new) - 1
     place = np.arange(len(both)) - np.flatnonzero(new)[key]
     united = both.filter(pa.array(new))
@@ -39,7 +39,7 @@ def unite(table: Table, stored: pa.Table, pulled: pa.Table) -> pa.Table:
 
 
 def _unite_pairs(table: Table, known: pa.Table, told: pa.Table) -> pa.Table:
-    """Rows of the same keys, in the same order, as one."""
+    """One row for each pair of rows. Both tables have the same keys in the same order."""
     by_later = None
     if READ_BY in known.column_names:
         by_later = pc.greater(*(pc.fill_null(rows.column(READ_BY), -1) for rows in (told, known)))
@@ -57,7 +57,7 @@ def _unite_pairs(table: Table, known: pa.Table, told: pa.Table) -> pa.Table:
 
 
 def _with_sets(table: Table, rows: pa.Table) -> pa.Table:
-    """With lists that unite as they are once they have, so that the second pull finds nothing to change."""
+    """The rows with lists in the form that merging gives them, so that a second pull finds nothing to change."""
     for number, column in enumerate(table.columns):
         if column.merge == "union":
             lists = [_set_of(items) for items in rows.column(column.name).to_pylist()]

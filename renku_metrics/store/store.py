@@ -1,4 +1,4 @@
-"""The central store: tables as Parquet, one object per partition, each replaced only if it still is what was read."""
+"""The central store: tables as Parquet, one object per partition. It is replaced only if it is still what was read."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from renku_metrics.store.version import begin, has_version
 Partition = tuple[str, ...]
 # The one partition of a table that has none.
 WHOLE: Partition = ()
-# Months worked on in one go: enough to keep the connections busy, few enough for a small memory.
+# How many months are worked on in one go: enough to keep the connections busy, few enough for a small memory.
 MONTHS_AT_ONCE = 6
-# Whoever loses against another writer reads again, and unites again.
+# If another writer was faster, a write reads and merges again, at most so often.
 TRIES = 20
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Stored:
-    """One partition in the store. ``version`` follows from its bytes, ``mark`` is the storage's own for this object.
+    """One partition in the store. ``version`` follows from its bytes. The storage gives the object its ``mark``.
 
     ``days``: the days whose rows this write changed, in tables by month.
     """
@@ -61,16 +61,16 @@ class Store:
     def at(cls, address: str) -> Store:
         """The store in a directory or at ``s3://bucket/prefix``.
 
-        Raises StoreError for a store that this version of the program cannot read.
+        Raises StoreError if this version of the program cannot read the store.
         """
         storage = open_storage(address)
         return cls(storage, begun=has_version(storage))
 
     @contextmanager
     def alone(self, *names: str) -> Iterator[Store]:
-        """Holds the names, in this order, alone among all processes; the block gets the store as their holder uses it.
+        """Holds the names, in this order, alone among all processes. The block gets a store for their holder.
 
-        It changes nothing once a name is lost, but raises StoreError.
+        Once a name is lost, that store changes nothing more and raises StoreError.
         """
         with ExitStack() as held:
             storage = self.storage
@@ -84,7 +84,7 @@ class Store:
     def read(self, table: Table, partitions: Sequence[Partition]) -> pd.DataFrame:
         """The rows of the partitions, with every column of the table.
 
-        Raises StoreError when a partition was never written.
+        Raises StoreError if a partition was never written.
         """
         found = in_parallel(lambda partition: self._read(table, partition), partitions)
         absent = [partition for partition, rows in zip(partitions, found, strict=True) if rows is None]
@@ -106,7 +106,7 @@ class Store:
         return to_pandas(self._rows(table, partition, content)), _version(content)
 
     def read_columns(self, table: Table, partitions: Sequence[Partition], columns: Sequence[str]) -> pa.Table:
-        """A few columns of those partitions that were ever written; cheap where rows are many."""
+        """A few columns of those partitions that were ever written. It is cheap even if there are many rows."""
 
         def read(partition: Partition) -> pa.Table | None:
             content, _ = self._content(table, partition)
@@ -118,10 +118,10 @@ class Store:
         )
 
     def write(self, table: Table, frame: pd.DataFrame, partitions: Iterable[Partition]) -> dict[Partition, Stored]:
-        """Replaces each of the partitions by its rows of the frame, of which it may have none.
+        """Replaces each of the partitions by its rows in the frame. A partition without rows becomes empty.
 
-        Raises ValueError when a row belongs to no partition named, or a text does not have the shape of its column;
-        ChangedError when another writes the same partition at the same time.
+        Raises ValueError if a row belongs to another partition, or if a text does not have the shape of its column;
+        ChangedError if another process writes the same partition at the same time.
         """
         wanted = list(partitions)
         rows = table.conformed(frame)
@@ -139,14 +139,14 @@ class Store:
         return dict(zip(wanted, in_parallel(write, wanted), strict=True))
 
     def merge(self, table: Table, frame: pd.DataFrame) -> dict[Partition, Stored]:
-        """Adds the frame's rows to what is stored, by the table's rules of merging.
+        """Adds the rows of the frame to the stored ones. The table says how they are merged.
 
         Pulling the same rows again changes no partition. Raises ValueError as ``write`` does.
         """
         rows = table.sort(table.typed(frame))
         table.check_shapes(rows)
         parts = _split(table, rows)
-        # Not more at once: of large months, the rows of many would not fit into the memory.
+        # Not more at once: the rows of many large months would not fit into memory.
         united = in_parallel(lambda place: self._merge(table, place, parts[place]), list(parts), MONTHS_AT_ONCE)
         return dict(zip(parts, united, strict=True))
 
@@ -157,10 +157,10 @@ class Store:
             rows = unite(table, table.schema.empty_table() if known is None else known, pulled)
             with suppress(ChangedError):
                 return self._replace(table, place, rows, known, content, mark)
-        raise StoreError(f"{self.address(table, place)}: another writes this again and again; run this again later")
+        raise StoreError(f"{self.address(table, place)}: another process keeps writing this; run this again later")
 
     def ensure(self, table: Table, partitions: Sequence[Partition]) -> dict[Partition, Stored]:
-        """Each of the partitions as it is, writing an empty one wherever there is none."""
+        """Each of the partitions as it is. If there is none, an empty one is written."""
 
         def ensure_one(partition: Partition) -> Stored:
             content, mark = self._content(table, partition)
@@ -180,7 +180,7 @@ class Store:
         return dict(zip(partitions, in_parallel(ensure_one, partitions), strict=True))
 
     def remove(self, table: Table, partition: Partition) -> None:
-        """Takes the partition out of the store."""
+        """Removes the partition from the store."""
         self.storage.delete(_key(table, partition))
 
     def partitions(self, table: Table, deployment: str) -> list[Partition]:
@@ -188,7 +188,7 @@ class Store:
         return list(self.marks(table, deployment))
 
     def marks(self, table: Table, deployment: str) -> dict[Partition, str]:
-        """The same, each with the storage's own mark, which changes whenever the partition is written."""
+        """The same partitions, each with its mark, which changes with every write of the partition."""
         found = {}
         for info in self.storage.list(f"{table.path}/deployment={deployment}/"):
             folders = info.key.removeprefix(f"{table.path}/").split("/")[:-1]
@@ -202,9 +202,10 @@ class Store:
         return "" if content is None else _version(content)
 
     def replace(self, key: str, content: bytes, mark: str | None) -> str:
-        """Writes an object if it still has the mark (None: if there is none); returns its new mark.
+        """Writes an object if it still has the mark, or with None if there is no object. Returns its new mark.
 
-        Every write goes through here, so that a store has a version before it has anything else.
+        Every write goes through here, so that a store has a version before it has anything else. Raises ChangedError
+        if the object changed meanwhile.
         """
         if not self._begun:
             begin(self.storage)
@@ -212,7 +213,7 @@ class Store:
         return self.storage.replace(key, content, mark)
 
     def put(self, key: str, content: bytes) -> None:
-        """Writes an object whatever is there, unless it is the same already: for the holder of a name."""
+        """Writes an object, whatever is there, unless it is already the same. Only for the holder of a name."""
         for _ in range(TRIES):
             try:
                 before, mark = self.storage.read_versioned(key)
@@ -223,7 +224,7 @@ class Store:
             with suppress(ChangedError):
                 self.replace(key, content, mark)
                 return
-        raise StoreError(f"{self.storage.address(key)}: others write this again and again; run this again later")
+        raise StoreError(f"{self.storage.address(key)}: other processes keep writing this; run this again later")
 
     def _read(self, table: Table, partition: Partition) -> pa.Table | None:
         content, _ = self._content(table, partition)
@@ -238,11 +239,11 @@ class Store:
     def _rows(
         self, table: Table, partition: Partition, content: bytes, columns: Sequence[str] | None = None
     ) -> pa.Table:
-        """The rows of a file with every column, or those named; a column that the file lacks is missing in each row."""
+        """The rows of a file, with every column or only those named. What the file lacks is missing in each row."""
         of_path = dict(zip(table.partitioned_by, partition, strict=True))
         schema = table.schema if columns is None else pa.schema([table.schema.field(name) for name in columns])
         try:
-            # By far the fastest way into many small files.
+            # This is by far the fastest way to read many small files.
             file = pq.ParquetFile(pa.BufferReader(content))
             if unknown := set(file.schema_arrow.names) - set(table.file_schema.names):
                 raise StoreError(
@@ -274,7 +275,7 @@ class Store:
         before: bytes | None,
         mark: str | None,
     ) -> Stored:
-        """Puts the rows in the place of those known, unless they are the same. Raises ChangedError."""
+        """Writes the rows, unless they are the same as the known ones. Raises ChangedError if another process wrote."""
         if before is not None and mark is not None and rows.equals(known):
             return Stored(len(rows), _version(before), mark, changed=False)
         content = _parquet(rows.select(table.file_schema.names).cast(table.file_schema))
@@ -283,7 +284,7 @@ class Store:
         return Stored(len(rows), _version(content), written, changed=True, days=days)
 
 
-# The bytes of an object with the storage's mark of it; neither if there is no object.
+# The bytes of an object and its mark; neither if there is no object.
 Content = tuple[bytes | None, str | None]
 
 
@@ -298,7 +299,7 @@ def _parquet(rows: pa.Table) -> bytes:
 
 
 def _changed_days(before: pa.Table | None, after: pa.Table) -> frozenset[str]:
-    """The days whose rows are not the same; both are sorted by day."""
+    """The days whose rows differ. Both tables are sorted by day."""
     old = {} if before is None else _by_day(before)
     new = _by_day(after)
     return frozenset(day for day in old.keys() | new.keys() if day not in old or not old[day].equals(new.get(day)))
@@ -322,7 +323,7 @@ def _key(table: Table, partition: Partition) -> str:
 
 
 def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """The items, so many at a time: not all of the store's partitions fit into the memory at once."""
+    """The items in groups of ``size``, because all partitions of a store would not fit into memory at once."""
     for first in range(0, len(items), size):
         yield items[first : first + size]
 
@@ -355,7 +356,7 @@ def _frame(table: Table, parts: Iterable[pa.Table | None]) -> pd.DataFrame:
 def in_parallel(
     work: Callable[[Item], Result], items: Sequence[Item], at_once: int = PARALLEL_REQUESTS
 ) -> list[Result]:
-    """What the work gives for each of the items, in their order; by default as many at once as the storage takes."""
+    """The result of the work for each item, in their order. By default as many run at once as the storage takes."""
     if len(items) < 2:
         return [work(item) for item in items]
     with ThreadPoolExecutor(min(at_once, len(items))) as pool:

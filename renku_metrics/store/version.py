@@ -1,4 +1,4 @@
-"""The version of the store's format, and that a program never touches a store that it does not understand."""
+"""The version of the store's format. A program never touches a store that it does not understand."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from renku_metrics.errors import StoreError
 from renku_metrics.object_storage import ChangedError, ObjectStorage
 
 OBJECT = "version.json"
-# Raised with every change of a path, a column or a document below state/. What an older format lacks must be carried
-# over here, or the older store is refused.
+# Raise it with every change of a path, a column or a document below state/. A store of an older format is refused,
+# unless code here carries it over.
 FORMAT = 2
 
 
 def has_version(storage: ObjectStorage) -> bool:
-    """Whether the store has a version, which is that of this program; False where nothing is stored yet.
+    """Whether the store has a version, which must be that of this program; False if nothing is stored yet.
 
-    Raises StoreError for a store of a newer format, or of an older one, which cannot be carried over.
+    Raises StoreError if the store has a newer format, or an older one.
     """
     try:
         content = storage.read(OBJECT)
@@ -40,7 +40,7 @@ def has_version(storage: ObjectStorage) -> bool:
 
 
 def begin(storage: ObjectStorage) -> None:
-    """Writes the version into a store that has none yet. To be done before anything else is written there."""
+    """Writes the version into a store that has none yet. Call it before anything else is written there."""
     content = orjson.dumps({"format": FORMAT, "program": version("renku-metrics")})
     try:
         storage.replace(OBJECT, content, None)

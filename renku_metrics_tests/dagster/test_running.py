@@ -10,18 +10,22 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from renku_metrics.events.union import EventsBuilt, RawFrames, build_events
+from renku_metrics.events.union import EventsBuilt, Part, unite
 from renku_metrics.periods import ONE_DAY, Period, days_between, midnight
-from renku_metrics.tables import EVENT_TYPES, EVENTS, RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS, USER_DAYS, Table
+from renku_metrics.schema import Table
+from renku_metrics.tables import EVENT_TYPES, EVENTS, RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS, USER_DAYS
 from renku_metrics_tests.pipeline.pipeline import PEOPLE_AND_PROJECTS, RAW_DAYS, Pipeline, range_of
 from renku_metrics_tests.pipeline.small_lab import ADA, SmallLab, served
 from renku_metrics_tests.present import TODAY, YESTERDAY
 from renkulab.faults import unauthorized
 
 LAST_WEEK = Period.of("week", YESTERDAY)
-START = LAST_WEEK.start - 7 * ONE_DAY
+# Two days of September: the running month, a whole one, and one that no run below asks for.
+START = dt.date(2026, 9, 29)
 DAYS = list(days_between(START, YESTERDAY))
-LAST_TWO = [YESTERDAY - ONE_DAY, YESTERDAY]
+MONTHS = [dt.date(2026, month, 1) for month in (9, 10, 11)]
+LAST_TWO = MONTHS[1:]
+THIS_MONTH = MONTHS[-1]
 
 
 @pytest.fixture
@@ -47,12 +51,13 @@ def pipeline(labs: list[SmallLab], tmp_path: Path, monkeypatch: pytest.MonkeyPat
         yield Pipeline(tmp_path / "deployments", str(tmp_path / "store"), instance)
 
 
-def rectangle(days: Sequence[dt.date]) -> dict[str, str]:
-    return range_of(f"a|{days[0]}", f"b|{days[-1]}")
+def rectangle(times: Sequence[dt.date]) -> dict[str, str]:
+    """The tags of a run of both deployments from a first week or month to a last one."""
+    return range_of(f"a|{times[0]}", f"b|{times[-1]}")
 
 
-def keys(days: Sequence[dt.date], deployments: str = "ab") -> set[str]:
-    return {f"{deployment}|{day}" for deployment in deployments for day in days}
+def keys(times: Sequence[dt.date], deployments: str = "ab") -> set[str]:
+    return {f"{deployment}|{time}" for deployment in deployments for time in times}
 
 
 def statuses(pipeline: Pipeline, asset: str, partitions: set[str]) -> dict[str, str | None]:
@@ -110,9 +115,9 @@ def test_a_range_over_deployments_leaves_what_runs_of_each_partition_leave(pipel
                 assert event.tags == one_by_one[partition].tags
         # A type without an event counts nought, that its plot has no gaps.
         assert all(facts(event).keys() >= set(EVENT_TYPES) for event in recorded(pipeline, "events").values())
-        # Every day that a commit is on is known to Dagster, asked for or not, in one way as in the other.
+        # Every month that a commit is in is known to Dagster, asked for or not, in one way as in the other.
         commits = recorded(pipeline, "raw_gitlab_commits")
-        assert commits.keys() == recorded(singly, "raw_gitlab_commits").keys() == keys(DAYS)
+        assert commits.keys() == recorded(singly, "raw_gitlab_commits").keys() == keys(MONTHS)
         assert rows(commits) == rows(recorded(singly, "raw_gitlab_commits"))
 
 
@@ -147,13 +152,13 @@ def test_numbers_of_a_range_over_deployments_are_those_of_each_alone(pipeline: P
 
 
 def test_each_partition_says_how_many_rows_it_has_and_where(pipeline: Pipeline) -> None:
-    assert pipeline.materialize(["raw_keycloak_logins"], partition=f"a|{YESTERDAY}").success
-    event = recorded(pipeline, "raw_keycloak_logins")[f"a|{YESTERDAY}"]
+    assert pipeline.materialize(["raw_keycloak_logins"], partition=f"a|{THIS_MONTH}").success
+    event = recorded(pipeline, "raw_keycloak_logins")[f"a|{THIS_MONTH}"]
     said = facts(event)
-    stored = pipeline.store.read(RAW_KEYCLOAK_LOGINS, [("a", YESTERDAY.isoformat())])
+    stored = pipeline.store.read(RAW_KEYCLOAK_LOGINS, [("a", THIS_MONTH.isoformat())])
     assert said["dagster/partition_row_count"] == len(stored) > 0
     assert Path(said["dagster/uri"]).is_file()
-    assert event.partition == dg.MultiPartitionKey({"deployment": "a", "event_day": YESTERDAY.isoformat()})
+    assert event.partition == dg.MultiPartitionKey({"deployment": "a", "month": THIS_MONTH.isoformat()})
 
 
 # Failures
@@ -171,7 +176,7 @@ def test_a_deployment_that_refuses_sinks_no_other_and_heals_alone(labs: list[Sma
             **dict.fromkeys(keys(LAST_TWO, "a"), "FAILED"),
             **dict.fromkeys(keys(LAST_TWO, "b"), "MATERIALIZED"),
         }
-    assert pipeline.store.read(RAW_GITLAB_COMMITS, [("b", YESTERDAY.isoformat())])["sha"].nunique() == 2
+    assert pipeline.store.read(RAW_GITLAB_COMMITS, [("b", THIS_MONTH.isoformat())])["sha"].nunique() == 25
 
     labs[0].lab.faults.clear()
     only_a = range_of(f"a|{LAST_TWO[0]}", f"a|{LAST_TWO[1]}")
@@ -189,52 +194,54 @@ def test_every_deployment_that_fails_has_its_line(labs: list[SmallLab], pipeline
 def test_a_pull_that_fails_on_its_way_reports_what_it_stored_but_not_what_it_was_asked_for(
     labs: list[SmallLab], pipeline: Pipeline
 ) -> None:
-    a, old_day = labs[0], START + ONE_DAY
+    a, old_day, old_month = labs[0], START + ONE_DAY, f"a|{MONTHS[0]}"
     broken = a.add_project("broken")
     pulled = ["raw_gitlab_commits", "raw_gitlab_pushes"]
-    assert pipeline.materialize(pulled, partition=f"a|{YESTERDAY}").success
+    assert pipeline.materialize(pulled, partition=f"a|{THIS_MONTH}").success
     before = recorded(pipeline, "raw_gitlab_commits")
 
     for day in (old_day, YESTERDAY):
         a.commit(day, late=True)
         a.commit(day, late=True, project=broken)
     a.lab.faults.add(f"/projects/{broken.id}/repository", unauthorized(), times=None)
-    assert not pipeline.materialize(pulled, partition=f"a|{YESTERDAY}").success
+    assert not pipeline.materialize(pulled, partition=f"a|{THIS_MONTH}").success
     after = recorded(pipeline, "raw_gitlab_commits")
-    assert facts(after[f"a|{old_day}"])["dagster/partition_row_count"] == 2
-    assert after[f"a|{old_day}"].tags != before[f"a|{old_day}"].tags
-    assert after[f"a|{YESTERDAY}"] == before[f"a|{YESTERDAY}"]
-    assert statuses(pipeline, "raw_gitlab_commits", {f"a|{YESTERDAY}"}) == {f"a|{YESTERDAY}": "FAILED"}
+    # Two first commits, one of each of the last two days of September, and now a late one.
+    assert rows(before)[old_month] == 4
+    assert rows(after)[old_month] == 5
+    assert after[old_month].tags != before[old_month].tags
+    assert after[f"a|{THIS_MONTH}"] == before[f"a|{THIS_MONTH}"]
+    assert statuses(pipeline, "raw_gitlab_commits", {f"a|{THIS_MONTH}"}) == {f"a|{THIS_MONTH}": "FAILED"}
 
     a.lab.faults.clear()
-    assert pipeline.materialize(pulled, partition=f"a|{YESTERDAY}").success
+    assert pipeline.materialize(pulled, partition=f"a|{THIS_MONTH}").success
     healed = recorded(pipeline, "raw_gitlab_commits")
-    for day in (old_day, YESTERDAY):
-        assert facts(healed[f"a|{day}"])["dagster/partition_row_count"] == 3
+    for month in (old_month, f"a|{THIS_MONTH}"):
+        assert rows(healed)[month] == rows(before)[month] + 2
 
 
 def test_events_of_one_deployment_do_not_wait_for_the_raw_tables_of_another(pipeline: Pipeline) -> None:
     assert pipeline.materialize(PEOPLE_AND_PROJECTS).success
-    assert pipeline.materialize(RAW_DAYS, partition=f"b|{YESTERDAY}").success
-    counted = pipeline.materialize(["events"], tags=rectangle([YESTERDAY]))
+    assert pipeline.materialize(RAW_DAYS, partition=f"b|{THIS_MONTH}").success
+    counted = pipeline.materialize(["events"], tags=rectangle([THIS_MONTH]))
     assert messages(counted) == [
-        f"raw_gitlab_commits of a|{YESTERDAY} is not in the store yet: materialize raw_gitlab_commits first"
+        f"raw_gitlab_commits of a|{THIS_MONTH} is not in the store yet: materialize raw_gitlab_commits first"
     ]
-    assert recorded(pipeline, "events").keys() == {f"b|{YESTERDAY}"}
+    assert recorded(pipeline, "events").keys() == {f"b|{THIS_MONTH}"}
 
 
 def test_an_unexpected_error_sinks_no_other_deployment(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken_for_a(raw: RawFrames) -> EventsBuilt:
-        if raw.deployment == "a":
+    def broken_for_a(deployment: str, parts: Sequence[Part]) -> EventsBuilt:
+        if deployment == "a":
             raise KeyError(ADA)
-        return build_events(raw)
+        return unite(deployment, parts)
 
-    monkeypatch.setattr("renku_metrics.pipeline.building.build_events", broken_for_a)
+    monkeypatch.setattr("renku_metrics.pipeline.building.unite", broken_for_a)
     assert pipeline.materialize([*PEOPLE_AND_PROJECTS]).success
-    assert pipeline.materialize(RAW_DAYS, tags=rectangle([YESTERDAY])).success
-    counted = pipeline.materialize(["events"], tags=rectangle([YESTERDAY]))
+    assert pipeline.materialize(RAW_DAYS, tags=rectangle([THIS_MONTH])).success
+    counted = pipeline.materialize(["events"], tags=rectangle([THIS_MONTH]))
     assert messages(counted) == ["a: unexpected KeyError; where it came from is in the run's log"]
     log = [entry.user_message for entry in pipeline.instance.all_logs(counted.run_id)]
     assert any("in broken_for_a" in line for line in log)
     assert not any(ADA in line for line in log)
-    assert recorded(pipeline, "events").keys() == {f"b|{YESTERDAY}"}
+    assert recorded(pipeline, "events").keys() == {f"b|{THIS_MONTH}"}

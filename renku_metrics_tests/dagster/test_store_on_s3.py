@@ -10,7 +10,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from renku_metrics.periods import ONE_DAY, Period, days_between, midnight
+from renku_metrics.periods import Period, midnight
 from renku_metrics.tables import EVENTS, PeriodKind
 from renku_metrics_tests.pipeline.pipeline import Pipeline
 from renku_metrics_tests.present import TODAY
@@ -18,7 +18,7 @@ from renkulab.population import Population
 from renkulab.server import RenkuLab, write_deployment
 
 START = Period.of("month", TODAY).start
-PLACES = [("lab", day.isoformat()) for day in days_between(START, TODAY - ONE_DAY)]
+PLACES = [("lab", START.isoformat())]
 KINDS: tuple[PeriodKind, ...] = ("week", "month")
 
 
@@ -54,7 +54,7 @@ def copy_audit_log(lab: RenkuLab, bucket: str, prefix: str) -> None:
 
 
 def objects(pipeline: Pipeline) -> list[str]:
-    return [info.key for info in pipeline.store.storage.list() if not info.key.startswith("state/locks/")]
+    return [info.key for info in pipeline.store.storage.list()]
 
 
 def test_numbers_from_a_bucket_are_those_from_a_directory(

@@ -23,7 +23,7 @@ def test_a_session_starts_once_at_its_creation_whatever_its_lines_say() -> None:
     built = build(sessions=lines)
     assert list(built.events["event_key"]) == ["session_started:renku/u"]
     assert list(built.events["occurred_at"]) == [at("2026-11-16T10:00:00")]
-    assert built.dropped["session line that is no start or resume"] == 2
+    assert built.dropped["session line that neither starts nor resumes"] == 2
     assert built.corrected["start of a session whose own line was lost"] == 0
 
 
@@ -33,7 +33,7 @@ def test_a_start_whose_line_was_lost_is_known_from_a_later_day() -> None:
     assert list(built.events["event_key"]) == ["session_started:renku/u"]
     assert list(built.events["event_day"]) == ["2026-11-16"]
     assert built.corrected["start of a session whose own line was lost"] == 1
-    assert built.dropped["session line that is no start or resume"] == 1
+    assert built.dropped["session line that neither starts nor resumes"] == 1
 
 
 def test_a_resume_is_another_event_on_its_own_day() -> None:
@@ -69,7 +69,7 @@ def test_a_resume_told_twice_is_one() -> None:
     ]
     built = build(sessions=lines)
     assert sorted(built.events["event_type"]) == ["session_resumed", "session_started"]
-    assert built.dropped["session line that stands twice"] == 1
+    assert built.dropped["session line that comes twice"] == 1
 
 
 def test_a_resume_that_failed_to_start_is_none() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from renku_metrics.metrics.checks import CHECKS, Finding, personal_values
+from renku_metrics.metrics.checks import CHECKS, Outcome, personal_values
 from renku_metrics.periods import Period
 from renku_metrics.tables import EVENTS, RAW_AMALTHEA_SESSIONS, RAW_GITLAB_USERS, PeriodKind, published_table
 from renku_metrics_tests.events.raw_rows import commit, gitlab_user, login, raw, session_lines
@@ -45,7 +45,7 @@ def month(users: int = 5, active_users: int = 8, **fields: Any) -> Row:
     return row(Period.of("month", MONDAY), users, active_users, **fields)
 
 
-def finding(name: str, *, weeks: list[Row] | None = None, months: list[Row] | None = None) -> Finding:
+def finding(name: str, *, weeks: list[Row] | None = None, months: list[Row] | None = None) -> Outcome:
     rows: dict[PeriodKind, list[Row]] = {"week": weeks or [], "month": months or []}
     return CHECK[name].of({kind: published_table(kind).frame(given) for kind, given in rows.items()})
 

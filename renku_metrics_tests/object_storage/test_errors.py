@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -67,6 +68,11 @@ class Refusing(BaseHTTPRequestHandler):
     """An S3 server that refuses everything with the code that its address names."""
 
     protocol_version = "HTTP/1.1"
+
+    def handle(self) -> None:
+        # A client that needs a connection no more ends it without a farewell.
+        with suppress(ConnectionResetError):
+            super().handle()
 
     def refuse(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from renku_metrics.object_storage import ChangedError
 from renku_metrics.object_storage.interface import ObjectInfo
 
 
@@ -16,33 +18,54 @@ class MortalStorage:
     """Objects in memory, for a process that ends once its writes are used up."""
 
     def __init__(self) -> None:
-        self._objects: dict[str, bytes] = {}
+        self._objects: dict[str, tuple[bytes, str]] = {}
+        self._written = 0
+        self._changing = threading.RLock()
         self.writes_left: int | None = None
 
     def write(self, key: str, content: bytes) -> None:
-        self._live_on()
-        self._objects[key] = content
+        self._put(key, content)
+
+    def replace(self, key: str, content: bytes, version: str | None) -> str:
+        with self._changing:
+            _, found = self._objects.get(key, (b"", None))
+            if found != version:
+                raise ChangedError(self.address(key))
+            return self._put(key, content)
 
     def delete(self, key: str) -> None:
-        self._live_on()
-        self._objects.pop(key, None)
+        with self._changing:
+            self._live_on()
+            self._objects.pop(key, None)
 
     def address(self, key: str = "") -> str:
         return f"memory:{key}"
 
     def read(self, key: str) -> bytes:
+        return self.read_versioned(key)[0]
+
+    def read_versioned(self, key: str) -> tuple[bytes, str]:
         if key not in self._objects:
             raise FileNotFoundError(key)
         return self._objects[key]
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        for key, content in sorted(self._objects.items()):
+        with self._changing:
+            found = sorted(self._objects.items())
+        for key, (content, version) in found:
             if key.startswith(prefix):
-                yield ObjectInfo(key, len(content), str(hash(content)))
+                yield ObjectInfo(key, len(content), version)
 
     @contextmanager
     def alone(self, name: str) -> Iterator[MortalStorage]:
         yield self
+
+    def _put(self, key: str, content: bytes) -> str:
+        with self._changing:
+            self._live_on()
+            self._written += 1
+            self._objects[key] = content, str(self._written)
+            return str(self._written)
 
     def _live_on(self) -> None:
         if self.writes_left is not None:

@@ -14,11 +14,10 @@ import pytest
 from renku_metrics.dagster import events
 from renku_metrics.dagster.resources import CentralStore
 from renku_metrics.definitions import build_definitions
-from renku_metrics.deployments import read_deployments
-from renku_metrics.events.union import RULES_VERSION
+from renku_metrics.events import union
 from renku_metrics.metrics.definition import CoreAction
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
-from renku_metrics.pipeline import building, completeness
+from renku_metrics.sources.registry import read_deployments
 from renku_metrics.store.store import WHOLE, Store
 from renku_metrics.tables import PeriodKind, published_table
 
@@ -87,8 +86,9 @@ class Pipeline:
 
 def change_rules_of_events(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a new version of this software had other rules of events."""
-    for module in (building, completeness, events):
-        monkeypatch.setattr(module, "RULES_VERSION", f"{RULES_VERSION} and more")
+    new = f"{union.RULES_VERSION} and more"
+    for module in (union, events):
+        monkeypatch.setattr(module, "RULES_VERSION", new)
 
 
 def range_of(first: str, last: str) -> dict[str, str]:

@@ -6,13 +6,12 @@ import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 
-import orjson
+import pandas as pd
 
-from renku_metrics.metrics.coverage import to_json
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.periods import Span, midnight
-from renku_metrics.pipeline.completeness import COMES_FROM
-from renku_metrics.pipeline.pulling import coverage_state
+from renku_metrics.sources.registry import SOURCES as ALL_SOURCES
+from renku_metrics.store.ledger import Ledger, Pulled
 from renku_metrics.store.store import Store
 from renku_metrics.tables import USER_LINKS, PeriodKind
 
@@ -38,9 +37,12 @@ def write_deployment_file(folder: Path, name: str = "lab", start: dt.date = STAR
 
 def cover_everything(store: Store, deployment: str = "lab") -> None:
     """As if each source had been seen for long, so that what is planted is complete."""
-    spans = orjson.dumps(to_json([Span(midnight(START), midnight(START + dt.timedelta(days=1000)))]))
-    for kind in COMES_FROM:
-        store.write_state(coverage_state(deployment, kind), spans)
+
+    def covered(pulled: Pulled) -> None:
+        pulled.covered = [Span(midnight(START), midnight(START + dt.timedelta(days=1000)))]
+
+    for source in ALL_SOURCES:
+        Ledger(store, deployment).change_pulled(source.name, covered)
 
 
 def plant(store: Store, kind: PeriodKind, start: str, users: int, active_users: int, deployment: str = "lab") -> None:
@@ -56,7 +58,9 @@ def plant(store: Store, kind: PeriodKind, start: str, users: int, active_users: 
     counts: Mapping[str, int] = {ACTIVE_USERS.key: active_users, **{action.key: users for action in CORE_ACTIONS}}
     for metric in (ACTIVE_USERS, *CORE_ACTIONS):
         table = metric.table(kind)
-        store.write(table, table.frame([row | {"users": counts[metric.key]}]), [(deployment, start)])
+        stored = store.read_if_there(table, [(deployment,)])
+        planted = table.frame([row | {"users": counts[metric.key]}])
+        store.write(table, pd.concat([stored[stored[kind] != start], planted], ignore_index=True), [(deployment,)])
 
 
 def plant_everything(store: Store, deployment: str = "lab") -> None:

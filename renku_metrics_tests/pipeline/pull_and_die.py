@@ -1,4 +1,4 @@
-"""Pulls the commits of yesterday in a process of its own that is killed on the way; see test_killed_pulls."""
+"""Pulls the commits of a deployment in a process of its own that is killed on the way; see test_killed_pulls."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import dagster as dg
 from renku_metrics.dagster import raw
 from renku_metrics.object_storage.directory import DirectoryStorage
 from renku_metrics.pipeline.pulling import Pull
+from renku_metrics.store.ledger import Ledger
 from renku_metrics_tests.pipeline.pipeline import Pipeline
 from renku_metrics_tests.present import constant_present
 
@@ -25,22 +26,26 @@ def die(*_: Any) -> Never:
     raise AssertionError
 
 
-def die_at_second_day() -> None:
-    write = DirectoryStorage.write
-    days = []
+def die_at_second_month() -> None:
+    replace = DirectoryStorage.replace
+    months = []
 
-    def write_one(storage: DirectoryStorage, key: str, content: bytes) -> None:
+    def replace_one(storage: DirectoryStorage, key: str, content: bytes, version: str | None) -> str:
         if key.startswith("raw/raw_gitlab_commits/"):
-            days.append(key)
-            if len(days) > 1:
+            months.append(key)
+            if len(months) > 1:
                 die()
-        write(storage, key, content)
+        return replace(storage, key, content, version)
 
-    patch.object(DirectoryStorage, "write", write_one).start()
+    patch.object(DirectoryStorage, "replace", replace_one).start()
+
+
+def die_before_what_is_stored_is_noted() -> None:
+    patch.object(Ledger, "record", die).start()
 
 
 def die_before_heads_are_remembered() -> None:
-    patch.object(Pull, "_remember", die).start()
+    patch.object(Ledger, "keep_state", die).start()
 
 
 def die_before_dagster_is_told() -> None:
@@ -48,11 +53,12 @@ def die_before_dagster_is_told() -> None:
 
 
 def die_once_dagster_is_told() -> None:
-    patch.object(Pull, "reported", die).start()
+    patch.object(Pull, "told", die).start()
 
 
 PLACES: dict[str, Callable[[], None]] = {
-    "at the second day": die_at_second_day,
+    "at the second month": die_at_second_month,
+    "before what is stored is noted": die_before_what_is_stored_is_noted,
     "before heads are remembered": die_before_heads_are_remembered,
     "before Dagster is told": die_before_dagster_is_told,
     "once Dagster is told": die_once_dagster_is_told,

@@ -13,35 +13,33 @@ from functools import partial
 
 import pandas as pd
 
-from renku_metrics.dagster.metrics import KINDS, metric_tables
-from renku_metrics.dagster.published import read_numbers, write_published
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import StoreError
 from renku_metrics.metrics.checks import CHECKS, Rows
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CREATING_A_DATASET, STARTING_A_SESSION
-from renku_metrics.periods import ONE_DAY, Period, days_between
+from renku_metrics.periods import Period, days_between
 from renku_metrics.pipeline.building import store_counts, store_events, store_user_days
 from renku_metrics.pipeline.checking import event_keys_are_unique, nothing_personal
-from renku_metrics.pipeline.locks import SourceName
-from renku_metrics.pipeline.pulling import Place, Pull
-from renku_metrics.pipeline.relinking import PEOPLE
-from renku_metrics.store import ledger as freshness
-from renku_metrics.store.store import WHOLE, Store
-from renku_metrics.tables import EVENTS, RAW_TABLES, PeriodKind, published_table
+from renku_metrics.pipeline.publishing import read_numbers, write_published
+from renku_metrics.pipeline.pulling import Pull, pulling
+from renku_metrics.schema import Table, month_of
+from renku_metrics.sources.http import say_nothing
+from renku_metrics.sources.registry import SOURCES, raw_tables
+from renku_metrics.store.ledger import BEFORE, WHOLE_TABLE, Ledger
+from renku_metrics.store.store import WHOLE, Partition, Store
+from renku_metrics.tables import EVENTS, KINDS, PeriodKind, published_table
 from renku_metrics_tests.pipeline.mortal_storage import KilledError, MortalStorage
+from renku_metrics_tests.pipeline.pulls import HISTORY, KEYCLOAK_USERS, LOGINS, PROJECTS, SESSIONS, USERS, harvest_named
 from renkulab.population import Population
-from renkulab.truth import ACTIVE, COMMITS, Deed, Ledger
+from renkulab.truth import ACTIVE, COMMITS, Deed
 from renkulab.truth import CORE_ACTIONS as TRUE_ACTIONS
+from renkulab.truth import Ledger as Truth
 
 HOUR = dt.timedelta(hours=1)
 # Two are as good as all, and quicker.
 CORE_ACTIONS = (CREATING_A_DATASET, STARTING_A_SESSION)
 METRICS = (ACTIVE_USERS, *CORE_ACTIONS)
-BY_DAY: dict[str, tuple[SourceName, Sequence[str]]] = {
-    "commits": ("gitlab", ("raw_gitlab_pushes", "raw_gitlab_commits")),
-    "logins": ("keycloak", ("raw_keycloak_logins",)),
-    "sessions": ("amalthea", ("raw_amalthea_sessions",)),
-}
+HARVESTS = {"commits": HISTORY, "logins": LOGINS, "sessions": SESSIONS}
 
 
 class Schedule:
@@ -58,9 +56,9 @@ class Schedule:
         # What the last pull of commits, and the last one of users that came to its end, could see.
         self._commits_seen: list[Deed] = []
         self._people_seen: dict[str, str] = {}
-        # What the pulls told of each day, and the days that were not built and counted since, in the way of Dagster.
-        self._told: dict[Place, str] = {}
-        self._changed: set[dt.date] = set()
+        # What the pulls told of each month, and the months that were not built and counted since, as Dagster does it.
+        self._told: dict[tuple[str, Partition], str] = {}
+        self._changed: set[str] = set()
         # Pulls that were killed: nobody can say what they saw until they are done again.
         self._killed_pulls: set[str] = set()
         self.killed = 0
@@ -71,9 +69,9 @@ class Schedule:
         return self.population.lab.clock.now()
 
     @property
-    def days(self) -> list[dt.date]:
-        """Every day that is over."""
-        return list(days_between(self._deployment.start, self.now.date() - ONE_DAY))
+    def months(self) -> list[str]:
+        """Every month that has begun."""
+        return sorted({month_of(day.isoformat()) for day in days_between(self._deployment.start, self.now.date())})
 
     def live(self, until: dt.datetime) -> None:
         """Time passes, with things done now and then; every publication is compared with the truth."""
@@ -101,15 +99,13 @@ class Schedule:
     def bring_up_to_date(self) -> None:
         """Everything is pulled and published; built and counted again is what the pulls say has changed."""
         self._pull_users()
-        for kind in BY_DAY:
+        for kind in HARVESTS:
             self._pull(kind)
-        relinked = relinked_days(self.store, self._deployment.name)
-        self._changed |= {dt.date.fromisoformat(day) for day in relinked}
-        days = sorted(self._changed & set(self.days))
-        if days:
-            self._build(days)
-            self._count(days)
-            self._changed -= set(days)
+        months = sorted(self._changed)
+        if months:
+            self._build(months)
+            self._count(months)
+            self._changed.clear()
         self.publish()
 
     def published(self, kind: PeriodKind) -> pd.DataFrame:
@@ -155,82 +151,84 @@ class Schedule:
     # What the assets do
 
     def _pull(self, kind: str) -> None:
-        source, tables = BY_DAY[kind]
         self._killed_pulls.add(kind)
-        pull = Pull(self._deployment, source, self.store, self.now, lambda line: None)
-        with pull.alone():
+        source, harvest = harvest_named(HARVESTS[kind])
+        with pulling(self.store, self._deployment, source, lambda: self.now, say_nothing) as pull:
+            pull.bring(harvest)
             if kind == "commits":
-                pull.gitlab_history(with_pushes=True)
                 self._commits_seen = list(self.population.ledger.deeds)
-            elif kind == "logins":
-                pull.keycloak_logins()
-            else:
-                pull.amalthea_sessions()
             self._killed_pulls.discard(kind)
-            self._report(pull, tables)
+            self._report(pull, harvest.tables)
 
     def _pull_users(self) -> None:
         self._killed_pulls.add("people")
-        gitlab = Pull(self._deployment, "gitlab", self.store, self.now, lambda line: None)
-        with gitlab.alone():
-            gitlab.gitlab_projects()
-            gitlab.gitlab_users()
-            self._report(gitlab, [])
-        keycloak = Pull(self._deployment, "keycloak", self.store, self.now, lambda line: None)
-        with keycloak.alone():
-            keycloak.keycloak_users()
-            self._people_seen = dict(self._known)
-            self._killed_pulls.discard("people")
-            self._report(keycloak, [])
+        for name in (PROJECTS, USERS, KEYCLOAK_USERS):
+            source, harvest = harvest_named(name)
+            with pulling(self.store, self._deployment, source, lambda: self.now, say_nothing) as pull:
+                pull.bring(harvest)
+                if name == KEYCLOAK_USERS:
+                    self._people_seen = dict(self._known)
+                    self._killed_pulls.discard("people")
+                self._report(pull, harvest.tables)
 
-    def _report(self, pull: Pull, asked: Sequence[str]) -> None:
+    def _report(self, pull: Pull, asked: Sequence[Table]) -> None:
+        """What the raw assets tell Dagster."""
         name = self._deployment.name
-        over = {day.isoformat() for day in self.days}
-        for table in RAW_TABLES:
-            places = [place for place in pull.unreported(table) if len(place) == 1 or place[1] in over]
-            if table.name in asked:
-                places = sorted({*places, *((name, day) for day in over)})
-            for place, stored in pull.standing(table, places).items():
-                if len(place) > 1 and self._told.get((table.name, place)) != stored.version:
-                    self._told[table.name, place] = stored.version
-                    self._changed.add(dt.date.fromisoformat(place[1]))
-            pull.reported((table.name, place) for place in places)
+        for table in raw_tables():
+            places = pull.untold(table)
+            if table in asked:
+                every = [(name, month) for month in self.months] if table.by_month else [(name,)]
+                places = sorted({*places, *every})
+            stored = pull.ensure(table, places)
+            for place, version in pull.versions(table, stored).items():
+                if table.by_month and self._told.get((table.name, place)) != version:
+                    self._told[table.name, place] = version
+                    self._changed.add(place[1])
+            pull.told(table, places)
 
-    def _some_days(self) -> list[dt.date]:
-        days = self.days
-        first = self.chance.randrange(len(days))
-        return days[first : first + self.chance.randint(1, len(days))]
+    def _some_months(self) -> list[str]:
+        months = self.months
+        first = self.chance.randrange(max(len(months), 1))
+        return months[first : first + self.chance.randint(1, max(len(months), 1))]
 
     def _build_some(self) -> None:
-        if self.days:
-            days = [day.isoformat() for day in self._some_days()]
-            step = self.chance.choice([store_events, store_user_days])
-            step(self.store, self._deployment, days)
+        step = self.chance.choice([store_events, store_user_days])
+        if months := self._some_months():
+            step(self.store, self._deployment, months)
 
     def _count_some(self) -> None:
-        if self.days:
-            self._count(self._some_days(), share=0.5)
+        if months := self._some_months():
+            self._count(months, share=0.5)
 
     def _bring_some_up_to_date(self) -> None:
-        if self.days:
-            days = self._some_days()
-            self._build(days)
-            self._count(days)
+        if months := self._some_months():
+            self._build(months)
+            self._count(months)
 
-    def _build(self, days: Sequence[dt.date]) -> None:
+    def _build(self, months: Sequence[str]) -> None:
         for step in (store_events, store_user_days):
-            step(self.store, self._deployment, [day.isoformat() for day in days])
+            step(self.store, self._deployment, months)
 
-    def _count(self, days: Sequence[dt.date], share: float = 1.0) -> None:
+    def _count(self, months: Sequence[str], share: float = 1.0) -> None:
+        """The months and the weeks that have days in them."""
+        days = [day for month in months for day in Period.of("month", dt.date.fromisoformat(month)).days]
         for kind in KINDS:
-            starts = sorted({Period.of(kind, day).start.isoformat() for day in days})
-            for metric in self.chance.sample(METRICS, len(METRICS)):
-                if self.chance.random() < share:
-                    store_counts(self.store, self._deployment, kind, metric, starts, self.now)
+            starts = sorted({Period.of(kind, day).start.isoformat() for day in days if day <= self.now.date()})
+            # In one step, and one by one.
+            if self.chance.random() < 0.5:
+                self._count_periods(kind, starts, share)
+            else:
+                for start in self.chance.sample(starts, len(starts)):
+                    self._count_periods(kind, [start], share)
+
+    def _count_periods(self, kind: PeriodKind, starts: Sequence[str], share: float) -> None:
+        metrics = [metric for metric in self.chance.sample(METRICS, len(METRICS)) if self.chance.random() < share]
+        if metrics:
+            store_counts(self.store, self._deployment, kind, metrics, starts, self.now)
 
     def publish(self) -> None:
         deployments = {self._deployment.name: self._deployment}
-        numbers = {kind: read_numbers(self.store, kind, deployments, CORE_ACTIONS, self.now) for kind in KINDS}
+        numbers = read_numbers(self.store, deployments, CORE_ACTIONS, self.now)
         for kind, known in numbers.items():
             self._compare_with_truth(kind, known.rows)
         self._check({kind: known.rows for kind, known in numbers.items()})
@@ -238,21 +236,19 @@ class Schedule:
 
     def _check(self, rows: Rows) -> None:
         """Whatever was counted in whatever order, no check may stop what is honest about itself."""
-        name = self._deployment.name
-        tables = [table for kind in KINDS for table in metric_tables(kind, CORE_ACTIONS)]
         findings = [
             *(check.of(rows) for check in CHECKS),
-            nothing_personal(self.store, [name], tables, rows.values()),
-            event_keys_are_unique(self.store, [name]),
+            nothing_personal(rows.values()),
+            event_keys_are_unique(self.store, [self._deployment.name]),
         ]
         stopping = [finding for finding in findings if finding.blocking and not finding.passed]
         assert not stopping, (self.now, stopping)
 
     # What is true
 
-    def truth(self) -> Ledger:
+    def truth(self) -> Truth:
         """Every deed as it can be known: commits that were pushed by the last pull, under who is known by then."""
-        ledger = Ledger()
+        ledger = Truth()
         others = [deed for deed in self.population.ledger.deeds if deed.action not in COMMITS]
         for deed in itertools.chain(others, (deed for deed in self._commits_seen if deed.action in COMMITS)):
             ledger.note(self._people_seen.get(deed.person, deed.person), deed.action, deed.at, deed.project_id)
@@ -272,5 +268,15 @@ class Schedule:
 
 def relinked_days(store: Store, deployment: str) -> set[str]:
     """The days not built since it was learned who somebody in them is."""
-    built = freshness.read(store, deployment, EVENTS.name)
-    return freshness.stale(PEOPLE, freshness.read(store, deployment, PEOPLE), built)
+    ledger = Ledger(store, deployment)
+    events = ledger.built().tables.get(EVENTS.name, {})
+    found: set[str] = set()
+    for source in SOURCES:
+        tables = ledger.pulled(source.name).tables
+        for name in BEFORE:
+            entry = tables.get(name, {}).get(WHOLE_TABLE)
+            for day, serial in entry.days.items() if entry else ():
+                built = events.get(month_of(day))
+                if built is None or serial > int(built.of[name]):
+                    found.add(day)
+    return found

@@ -11,15 +11,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from renku_metrics.deployments import read_deployments
 from renku_metrics.periods import ONE_DAY, midnight
+from renku_metrics.sources.registry import read_deployments
 from renku_metrics.tables import PeriodKind
 from renku_metrics_tests.pipeline.random_schedule import Schedule
 from renkulab.population import Population
 from renkulab.server import RenkuLab, write_deployment
 
+# A month that is over, the week between two, and a month that is not.
 START = dt.date(2026, 9, 1)
-END = dt.date(2026, 9, 25)
+END = dt.date(2026, 10, 7)
 # More of them, for a long run by hand: RENKU_METRICS_SEEDS=40 pytest renku_metrics_tests/assets/test_any_schedule.py
 SEEDS = int(os.environ.get("RENKU_METRICS_SEEDS", "1"))
 NUMBERS = ["period", "core_action", "users", "active_users", "complete", "missing", "unlinked"]

@@ -1,115 +1,153 @@
-"""Checks that read the store: all of history is looked at, but nothing twice that did not change."""
+"""Checks that read the store: all of history is looked at, but no deployment twice that did not change."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
 import pytest
 
-from renku_metrics.pipeline import checking as checks
-from renku_metrics.pipeline import unique_keys
-from renku_metrics.store import ledger as freshness
+from renku_metrics.events import union
+from renku_metrics.metrics.dictionary import CORE_ACTIONS
+from renku_metrics.pipeline.checking import changed_deployments, check_numbers, event_keys_are_unique, nothing_personal
+from renku_metrics.pipeline.publishing import Numbers, read_numbers, write_published
+from renku_metrics.schema import Table, month_of
+from renku_metrics.sources.registry import read_deployments
+from renku_metrics.store.ledger import RULES, Built, Ledger, Of
 from renku_metrics.store.store import Partition, Store
-from renku_metrics.tables import EVENTS, Table
+from renku_metrics.tables import EVENTS, USER_DAYS, PeriodKind
 from renku_metrics_tests.pipeline.mortal_storage import KilledError, MortalStorage
+from renku_metrics_tests.pipeline.planted import write_deployment_file
 
 AT = dt.datetime(2026, 9, 1, tzinfo=dt.UTC)
 
 
-def put(store: Store, day: str, *keys: str) -> None:
-    row = {"deployment": "lab", "event_day": day, "event_type": "login", "occurred_at": AT, "source": "keycloak"}
-    written = store.write(EVENTS, EVENTS.frame(row | {"event_key": key} for key in keys), [("lab", day)])
-    freshness.record_partitions(store, EVENTS, written, {})
+def put(store: Store, day: str, *keys: str, deployment: str = "lab") -> None:
+    """These are the events of the day from now on, and its user days are none; other days stay as they are."""
+    place = (deployment, month_of(day))
+    row = {"deployment": deployment, "event_type": "login", "occurred_at": AT, "source": "keycloak"}
+    there = store.read_if_there(EVENTS, [place])
+    new = EVENTS.frame(row | {"event_day": day, "event_key": f"login:{key}"} for key in keys)
+    events = store.write(EVENTS, pd.concat([there[there["event_day"] != day], new], ignore_index=True), [place])
+    user_days = store.ensure(USER_DAYS, [place])
+    ledger = Ledger(store, deployment)
+
+    def note(built: Built) -> None:
+        known = built.tables.setdefault(EVENTS.name, {})
+        serial = known[place[1]].serial + 1 if place[1] in known else 1
+        ledger.record(known, EVENTS, events, {place[1]: {"raw_keycloak_logins": serial, RULES: union.RULES_VERSION}})
+        of: dict[str, Of] = {place[1]: {EVENTS.name: known[place[1]].serial, RULES: union.RULES_VERSION}}
+        ledger.record(built.tables.setdefault(USER_DAYS.name, {}), USER_DAYS, user_days, of)
+
+    ledger.change_built(note)
 
 
 @pytest.fixture
-def history(monkeypatch: pytest.MonkeyPatch) -> Store:
-    """Four days of other events, looked at two at a time."""
-    monkeypatch.setattr(unique_keys, "DAYS_AT_ONCE", 2)
+def history() -> Store:
+    """Other events on a day of each of four months."""
     store = Store(MortalStorage())
-    for day in range(1, 5):
-        put(store, f"2026-09-0{day}", f"login:{day}a", f"login:{day}b")
+    for month in range(5, 9):
+        put(store, f"2026-0{month}-02", f"{month}a", f"{month}b")
     return store
 
 
-def test_an_event_that_stands_on_two_days_is_found_however_old_it_is(history: Store) -> None:
-    assert checks.event_keys_are_unique(history, ["lab"]).passed
-    put(history, "2026-11-24", "login:2b", "login:new")
-    found = checks.event_keys_are_unique(history, ["lab", "other"])
+def test_an_event_that_is_on_two_days_is_found_however_old_it_is(history: Store) -> None:
+    assert event_keys_are_unique(history, ["lab"]).passed
+    put(history, "2026-11-24", "6b", "new")
+    found = event_keys_are_unique(history, ["lab", "other"])
     assert not found.passed
     assert found.blocking
-    assert found.facts == {"days": {"lab": ["2026-09-02", "2026-11-24"]}}
+    assert found.facts == {"days": {"lab": ["2026-06-02", "2026-11-24"]}}
     # Until it is not so any more.
-    assert not checks.event_keys_are_unique(history, ["lab"]).passed
-    put(history, "2026-09-02", "login:2a")
-    assert checks.event_keys_are_unique(history, ["lab"]).passed
+    assert not event_keys_are_unique(history, ["lab"]).passed
+    put(history, "2026-06-02", "6a")
+    assert event_keys_are_unique(history, ["lab"]).passed
 
 
-def test_the_first_look_finds_what_was_twice_before(history: Store) -> None:
-    put(history, "2026-08-01", "login:4a")
-    assert checks.event_keys_are_unique(history, ["lab"]).facts["days"] == {"lab": ["2026-08-01", "2026-09-04"]}
+def test_two_days_of_one_month_are_two_days(history: Store) -> None:
+    put(history, "2026-06-03", "6b")
+    assert event_keys_are_unique(history, ["lab"]).facts["days"] == {"lab": ["2026-06-02", "2026-06-03"]}
 
 
-def test_only_days_that_changed_are_read(history: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_event_of_two_deployments_is_two(history: Store) -> None:
+    put(history, "2026-06-02", "6a", deployment="other")
+    assert event_keys_are_unique(history, ["lab", "other"]).passed
+
+
+@pytest.fixture
+def deployments(tmp_path: Path) -> Path:
+    for name in ("lab", "other"):
+        write_deployment_file(tmp_path / "deployments", name)
+    return tmp_path / "deployments"
+
+
+def numbers_of(store: Store, deployments: Path) -> dict[PeriodKind, Numbers]:
+    return read_numbers(store, read_deployments(deployments), CORE_ACTIONS, AT)
+
+
+def publish(store: Store, deployments: Path) -> None:
+    write_published(store, numbers_of(store, deployments), CORE_ACTIONS, AT)
+
+
+def test_only_deployments_that_changed_since_they_were_published_are_read(
+    history: Store, deployments: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read: list[Partition] = []
-    read_if_there = Store.read_if_there
+    read_columns = Store.read_columns
 
-    def remembering(store: Store, table: Table, partitions: list[Partition]) -> object:
-        read.extend(partitions)
-        return read_if_there(store, table, partitions)
+    def remembering(store: Store, table: Table, places: Sequence[Partition], columns: Sequence[str]) -> pa.Table:
+        read.extend(places)
+        return read_columns(store, table, places, columns)
 
-    monkeypatch.setattr(Store, "read_if_there", remembering)
-    assert checks.event_keys_are_unique(history, ["lab"]).passed
+    monkeypatch.setattr(Store, "read_columns", remembering)
+
+    def look() -> bool:
+        findings = check_numbers(history, numbers_of(history, deployments))
+        return next(found.passed for found in findings if found.name == "event_keys_are_unique")
+
+    assert look()
     assert len(read) == 4
-    assert checks.event_keys_are_unique(history, ["lab"]).passed
-    put(history, "2026-09-03", "login:3b", "login:3c")
-    put(history, "2026-09-05", "login:5")
-    assert checks.event_keys_are_unique(history, ["lab"]).passed
-    assert read[4:] == [("lab", "2026-09-03"), ("lab", "2026-09-05")]
-    # The event that day has no longer may be another day's.
-    put(history, "2026-09-06", "login:3a")
-    assert checks.event_keys_are_unique(history, ["lab"]).passed
+    # Until it is published nothing of it is settled.
+    assert look()
+    assert len(read) == 8
+    publish(history, deployments)
+    assert look()
+    assert len(read) == 8
+    put(history, "2026-11-24", "new", deployment="other")
+    assert look()
+    assert read[8:] == [("other", "2026-11-01")]
+    publish(history, deployments)
+    # Of a deployment that changed all of it is read: what is new may be there for years.
+    put(history, "2026-11-24", "6b")
+    assert not look()
+    assert read[9:] == [("lab", f"2026-{month}-01") for month in ("05", "06", "07", "08", "11")]
 
 
-def test_two_keys_that_make_the_same_number_are_two(history: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pandas.util.hash_array", lambda keys: [1] * len(keys))
-    assert checks.event_keys_are_unique(history, ["lab"]).passed
-    put(history, "2026-09-05", "login:1a")
-    assert checks.event_keys_are_unique(history, ["lab"]).facts["days"] == {"lab": ["2026-09-01", "2026-09-05"]}
-
-
-def test_a_look_that_is_killed_is_no_look() -> None:
-    for writes in range(3):
+def test_a_publication_that_is_killed_settles_nothing_that_was_not_looked_at(deployments: Path) -> None:
+    deaths = 0
+    for writes in range(13):
         storage = MortalStorage()
         store = Store(storage)
-        put(store, "2026-09-01", "login:1")
+        put(store, "2026-08-01", "1")
         storage.writes_left = writes
         try:
-            checks.event_keys_are_unique(store, ["lab"])
+            publish(store, deployments)
         except KilledError:
-            assert writes < 2
+            deaths += 1
         storage.writes_left = None
-        put(store, "2026-09-02", "login:1")
-        assert not checks.event_keys_are_unique(store, ["lab"]).passed
+        put(store, "2026-08-02", "1")
+        numbers = numbers_of(store, deployments)
+        assert changed_deployments(store, numbers) == ["lab"]
+        findings = {found.name: found for found in check_numbers(store, numbers)}
+        assert not findings["event_keys_are_unique"].passed, writes
+    assert deaths == 12
 
 
-def test_state_is_looked_through_where_it_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(MortalStorage())
-    store.write_state("gitlab/deployment=lab/state.json", b'{"projects": {"1": {"heads": ["9e8d7c"]}}}')
-    store.write_state("published/finished.txt", b"2026-09-01T00:00:00+00:00")
-    assert checks.nothing_personal(store, ["lab"], [], []).passed
-
-    looked_at: list[str] = []
-    read_state = Store.read_state
-
-    def remembering(store: Store, name: str) -> bytes | None:
-        looked_at.append(name)
-        return read_state(store, name)
-
-    monkeypatch.setattr(Store, "read_state", remembering)
-    assert checks.nothing_personal(store, ["lab"], [], []).passed
-    assert "gitlab/deployment=lab/state.json" not in looked_at
-    store.write_state("gitlab/deployment=lab/state.json", b'{"projects": {"1": {"unread": ["of ada@uni.example"]}}}')
-    for _ in range(2):
-        found = checks.nothing_personal(store, ["lab"], [], [])
-        assert (found.passed, found.facts) == (False, {"values": {"state": 1}})
+def test_what_is_published_of_texts_is_looked_through() -> None:
+    rows = pd.DataFrame({"definition": ["1", "of ada@uni.example", None], "users": [1, 2, 3]})
+    found = nothing_personal([rows, rows])
+    assert (found.passed, found.blocking, found.facts) == (False, True, {"values": 2})
+    assert nothing_personal([rows[rows["users"] == 1]]).passed

@@ -2,48 +2,116 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import dagster as dg
-import orjson
+import pandas as pd
 import pytest
 
-from renku_metrics.deployments import read_deployments
+from renku_metrics.events import union
 from renku_metrics.metrics import coverage
 from renku_metrics.metrics.dictionary import ACTIVE_USERS
-from renku_metrics.periods import ONE_DAY, Period, days_between, midnight, now
-from renku_metrics.pipeline.completeness import read_counts
-from renku_metrics.pipeline.pulling import Pull, coverage_state
-from renku_metrics.store import ledger as freshness
-from renku_metrics.store.ledger import Built
-from renku_metrics.store.store import WHOLE, Store
-from renku_metrics.tables import COVERAGE
+from renku_metrics.periods import ONE_DAY, Period, Span, days_between, midnight
+from renku_metrics.pipeline.completeness import Standing, counted_coverage, read_standing
+from renku_metrics.schema import Table
+from renku_metrics.sources.registry import SOURCES as ALL_SOURCES
+from renku_metrics.sources.registry import read_deployments
+from renku_metrics.store.ledger import RULES, Built, Count, Counted, Entry, Ledger, Of, Pulled
+from renku_metrics.store.store import WHOLE, Partition, Store
+from renku_metrics.tables import COVERAGE, EVENTS, USER_DAYS
 from renku_metrics_tests.pipeline.mortal_storage import MortalStorage
 from renku_metrics_tests.pipeline.pipeline import Pipeline
-from renku_metrics_tests.pipeline.planted import WEEKS, plant
+from renku_metrics_tests.pipeline.planted import SOURCES, WEEKS, plant, write_deployment_file
+from renku_metrics_tests.pipeline.pulls import LOGINS, SESSIONS, pull_once
 from renku_metrics_tests.pipeline.small_lab import SmallLab, served
 from renku_metrics_tests.present import TODAY
 
 START = TODAY - 4 * ONE_DAY
 
 
-def test_what_is_counted_anew_while_it_is_read_passes_for_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(MortalStorage())
+def counted(store: Store, serials: dict[str, int]) -> None:
+    """The weekly numbers that are stored are counted from these serials of September's user days."""
     table = ACTIVE_USERS.table("week")
+    _, version = store.read_versioned(table, ("lab",))
+    rules = {RULES: ACTIVE_USERS.version}
+
+    def note(document: Counted) -> None:
+        of = {week: {"2026-09-01": serial} | rules for week, serial in serials.items()}
+        document.metrics[table.name] = Count(version, of)
+
+    Ledger(store, "lab").change_counted(note)
+
+
+@pytest.fixture
+def september(tmp_path: Path) -> Store:
+    """All of it is covered and built, a user day of each week is known, and three weeks are counted from them."""
+    write_deployment_file(tmp_path / "deployments", sources=SOURCES)
+    store, place = Store(MortalStorage()), ("lab", "2026-09-01")
+    ledger = Ledger(store, "lab")
+    for source in ALL_SOURCES:
+
+        def covered(pulled: Pulled) -> None:
+            pulled.covered = [Span(midnight(dt.date(2026, 9, 1)), midnight(dt.date(2026, 10, 1)))]
+
+        ledger.change_pulled(source.name, covered)
+    stored = {table.name: store.ensure(table, [place])[place] for table in (EVENTS, USER_DAYS)}
+    rules: Of = {RULES: union.RULES_VERSION}
+
+    def built(document: Built) -> None:
+        events, days = stored[EVENTS.name], stored[USER_DAYS.name]
+        document.tables[EVENTS.name] = {place[1]: Entry(events.version, events.mark, 1, {}, dict(rules))}
+        of_days = dict.fromkeys(["2026-09-08", "2026-09-15", "2026-09-22"], 1)
+        of = {**rules, EVENTS.name: 1}
+        document.tables[USER_DAYS.name] = {place[1]: Entry(days.version, days.mark, 1, of_days, of)}
+
+    ledger.change_built(built)
     for week in WEEKS:
         plant(store, "week", week, 3, 8)
-    rules = {freshness.RULES: ACTIVE_USERS.version}
-    freshness.record(store, "lab", table.name, {week: Built("first", rules) for week in WEEKS})
-    assert set(read_counts(store, "lab", "week", [ACTIVE_USERS]).built[table.name]) == set(WEEKS)
+    counted(store, dict.fromkeys(WEEKS, 1))
+    return store
 
-    read_if_there = Store.read_if_there
 
-    def read_during_a_count(*arguments: object) -> object:
-        freshness.record(store, "lab", table.name, {WEEKS[1]: Built("second", rules)})
-        return read_if_there(*arguments)  # type: ignore[arg-type]
+def standing_of(store: Store, tmp_path: Path) -> Standing:
+    deployment = read_deployments(tmp_path / "deployments")["lab"]
+    [standing] = read_standing(store, deployment, {"week": [ACTIVE_USERS]})
+    return standing
 
-    monkeypatch.setattr(Store, "read_if_there", read_during_a_count)
-    assert set(read_counts(store, "lab", "week", [ACTIVE_USERS]).built[table.name]) == {WEEKS[0], WEEKS[2]}
+
+def open_days(standing: Standing) -> set[str]:
+    """Days of the three weeks that pass for not covered."""
+    spans = counted_coverage(standing)["commits"]
+    assert spans is not None
+    days = [day for week in WEEKS for day in Period.of("week", dt.date.fromisoformat(week)).days]
+    return {day.isoformat() for day in days if not coverage.covers(spans, day)}
+
+
+def test_a_week_that_was_counted_from_older_user_days_is_open_on_the_days_that_changed(
+    september: Store, tmp_path: Path
+) -> None:
+    assert open_days(standing_of(september, tmp_path)) == set()
+    counted(september, dict(zip(WEEKS, [1, 0, 1], strict=True)))
+    assert open_days(standing_of(september, tmp_path)) == {"2026-09-15"}
+
+
+def test_what_is_counted_again_while_it_is_read_passes_for_not_counted(
+    september: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_versioned = Store.read_versioned
+
+    def read_during_a_count(store: Store, table: Table, partition: Partition) -> tuple[pd.DataFrame, str]:
+        read = read_versioned(store, table, partition)
+        with monkeypatch.context() as once:
+            once.setattr(Store, "read_versioned", read_versioned)
+            plant(store, "week", WEEKS[1], 4, 9)
+            counted(store, dict.fromkeys(WEEKS, 1))
+        return read
+
+    monkeypatch.setattr(Store, "read_versioned", read_during_a_count)
+    standing = standing_of(september, tmp_path)
+    # Its numbers are those of before, and nobody knows of which of them that is told.
+    assert set(standing.rows[ACTIVE_USERS.table("week").name]["users"]) == {8}
+    assert open_days(standing) == {"2026-09-08", "2026-09-15", "2026-09-22"}
 
 
 def test_days_before_the_start_are_not_covered_though_they_were_seen(
@@ -58,10 +126,10 @@ def test_days_before_the_start_are_not_covered_though_they_were_seen(
     store = Store(MortalStorage())
     with served([small], tmp_path / "deployments", START, monkeypatch):
         deployment = read_deployments(tmp_path / "deployments")["lab"]
-        Pull(deployment, "keycloak", store, now(), lambda line: None).keycloak_logins()
-        Pull(deployment, "amalthea", store, now(), lambda line: None).amalthea_sessions()
-    for kind in ("logins", "sessions"):
-        [span] = coverage.from_json(orjson.loads(store.read_state(coverage_state("lab", kind)) or b"[]"))
+        for harvest in (LOGINS, SESSIONS):
+            pull_once(store, deployment, harvest)
+    for source in ("keycloak", "amalthea"):
+        [span] = Ledger(store, "lab").pulled(source).covered
         assert span.start == midnight(START)
         assert span.end > midnight(START + ONE_DAY)
 

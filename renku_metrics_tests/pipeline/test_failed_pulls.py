@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from renku_metrics.pipeline.locks import SourceName
 
-from renku_metrics.deployments import read_deployments
 from renku_metrics.errors import SourceError
-from renku_metrics.pipeline.pulling import Pull, coverage_state, source_state
+from renku_metrics.object_storage import DirectoryStorage
+from renku_metrics.pipeline.pulling import Pull, pulling
+from renku_metrics.schema import Table
 from renku_metrics.sources.gitlab import users as gitlab_users
 from renku_metrics.sources.keycloak import realm as keycloak
+from renku_metrics.sources.registry import read_deployments
+from renku_metrics.store.ledger import Ledger
 from renku_metrics.store.store import Store
 from renku_metrics.tables import (
     BY_DEPLOYMENT,
@@ -22,7 +25,16 @@ from renku_metrics.tables import (
     RAW_GITLAB_USERS,
     RAW_KEYCLOAK_LOGINS,
     RAW_KEYCLOAK_USERS,
-    Table,
+)
+from renku_metrics_tests.pipeline.pulls import (
+    HISTORY,
+    KEYCLOAK_USERS,
+    LOGINS,
+    PROJECTS,
+    SESSIONS,
+    USERS,
+    harvest_named,
+    pull_once,
 )
 from renku_metrics_tests.pipeline.small_lab import SmallLab, served
 from renkulab.faults import Instead, unauthorized
@@ -40,23 +52,24 @@ class Pulls:
     deployments: Path
     said: list[str] = field(default_factory=list)
 
-    def pull(self, source: SourceName, bring: Callable[[Pull], None]) -> Pull:
-        pulling = Pull(read_deployments(self.deployments)["a"], source, self.store, NOW, self.said.append)
-        with pulling.alone():
-            bring(pulling)
-        return pulling
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.store, "a")
 
-    def failed(self, source: SourceName, bring: Callable[[Pull], None]) -> Pull:
+    def pull(self, harvest: str) -> Pull:
+        deployment = read_deployments(self.deployments)["a"]
+        return pull_once(self.store, deployment, harvest, clock=lambda: NOW, say=self.said.append)
+
+    def failed(self, name: str) -> Pull:
         """A pull that ends with an error."""
-        pulls: list[Pull] = []
-
-        def noted(pulling: Pull) -> None:
-            pulls.append(pulling)
-            bring(pulling)
-
-        with pytest.raises(SourceError):
-            self.pull(source, noted)
-        return pulls[0]
+        source, harvest = harvest_named(name)
+        deployment = read_deployments(self.deployments)["a"]
+        with (
+            pulling(self.store, deployment, source, lambda: NOW, self.said.append) as pull,
+            pytest.raises(SourceError),
+        ):
+            pull.bring(harvest)
+        return pull
 
     def rows(self, table: Table) -> int:
         places = [("a",)] if table.partitioned_by == BY_DEPLOYMENT else self.store.partitions(table, "a")
@@ -80,15 +93,15 @@ def pulls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pulls]:
 def test_users_read_before_the_token_is_refused_are_stored_and_reported(pulls: Pulls) -> None:
     faults = pulls.small.lab.faults
     faults.add("/emails$", unauthorized(), at=150, times=None)
-    failed = pulls.failed("gitlab", Pull.gitlab_users)
+    failed = pulls.failed(USERS)
     stored = pulls.rows(RAW_GITLAB_USERS)
     # Eight may be under way.
     assert 149 <= stored <= 157
-    assert failed.unreported(RAW_GITLAB_USERS) == [("a",)]
+    assert failed.untold(RAW_GITLAB_USERS) == [("a",)]
 
     faults.clear()
     pulls.small.lab.requests.clear()
-    pulls.pull("gitlab", Pull.gitlab_users)
+    pulls.pull(USERS)
     # The administrator and Ada are users too.
     assert pulls.rows(RAW_GITLAB_USERS) == 202
     assert len(pulls.small.lab.requests.matching("/emails$")) <= 202 - 149 + 8
@@ -96,39 +109,44 @@ def test_users_read_before_the_token_is_refused_are_stored_and_reported(pulls: P
 
 def test_addresses_that_could_not_be_read_are_told_of(pulls: Pulls) -> None:
     pulls.small.lab.faults.add("/users/7/emails$", FORBIDDEN, times=None)
-    pull = pulls.pull("gitlab", Pull.gitlab_users)
+    pull = pulls.pull(USERS)
     assert pull.facts["users_unread"] == 1
-    assert pulls.said[-1] == "a: gitlab: addresses of 1 users could not be read; the next pull asks again"
+    assert "a: gitlab: addresses of 1 users could not be read; the next pull asks again" in pulls.said
     assert pulls.rows(RAW_GITLAB_USERS) == 202
 
 
 def test_logins_read_before_keycloak_refuses_are_stored_and_cover_nothing(pulls: Pulls) -> None:
     faults = pulls.small.lab.faults
     faults.add("/events$", FORBIDDEN, at=4, times=None)
-    failed = pulls.failed("keycloak", Pull.keycloak_logins)
+    pulls.failed(LOGINS)
     # Three pages, two of which begin with the login that ended the one before.
     assert pulls.rows(RAW_KEYCLOAK_LOGINS) == 3 * 100 - 2
-    assert len(failed.unreported(RAW_KEYCLOAK_LOGINS)) == 13
-    assert pulls.store.read_state(source_state("a", "keycloak")) is None
-    assert pulls.store.read_state(coverage_state("a", "logins")) is None
+    pulled = pulls.ledger.pulled("keycloak")
+    days = [f"2026-11-{day:02}" for day in range(4, 17)]
+    assert pulled.untold[RAW_KEYCLOAK_LOGINS.name] == {"2026-11-01": days}
+    assert list(pulled.tables[RAW_KEYCLOAK_LOGINS.name]["2026-11-01"].days) == days
+    assert pulled.covered == []
+    assert pulls.ledger.state("keycloak") is None
 
     faults.clear()
-    pulls.pull("keycloak", Pull.keycloak_logins)
+    pulls.pull(LOGINS)
     assert pulls.rows(RAW_KEYCLOAK_LOGINS) == 350
-    assert pulls.store.read_state(coverage_state("a", "logins")) is not None
+    assert pulls.ledger.pulled("keycloak").covered != []
+    assert pulls.ledger.state("keycloak") is not None
 
 
 def test_notes_on_logins_are_in_the_log(pulls: Pulls) -> None:
     pulls.small.lab.keycloak.events_enabled = False
-    pull = pulls.pull("keycloak", Pull.keycloak_logins)
-    assert pull.facts["notes"].startswith("event saving is switched off, or without LOGIN: ")
-    assert f"a: keycloak: {pull.facts['notes']}" in pulls.said
+    pull = pulls.pull(LOGINS)
+    notes = str(pull.facts["notes"])
+    assert notes.startswith("event saving is switched off, or without LOGIN: ")
+    assert f"a: keycloak: {notes}" in pulls.said
 
 
 def test_every_pull_of_people_ends_with_a_line(pulls: Pulls) -> None:
-    pulls.pull("gitlab", Pull.gitlab_projects)
-    pulls.pull("gitlab", Pull.gitlab_users)
-    pulls.pull("keycloak", Pull.keycloak_users)
+    pulls.pull(PROJECTS)
+    pulls.pull(USERS)
+    pulls.pull(KEYCLOAK_USERS)
     assert pulls.rows(RAW_KEYCLOAK_USERS) == 1
     assert [line.split(" requests")[0] for line in pulls.said] == [
         "a: gitlab: 1 of 1 projects, 2",
@@ -137,11 +155,23 @@ def test_every_pull_of_people_ends_with_a_line(pulls: Pulls) -> None:
     ]
 
 
-def test_two_that_take_turns_hold_one_name_and_their_own(pulls: Pulls) -> None:
+@pytest.mark.parametrize(("concurrency", "of_keycloak"), [(1, "gitlab"), (2, "keycloak")])
+def test_two_that_take_turns_hold_one_name(
+    pulls: Pulls, monkeypatch: pytest.MonkeyPatch, concurrency: int, of_keycloak: str
+) -> None:
+    held: list[str] = []
+    alone = DirectoryStorage.alone
+
+    def noted(storage: DirectoryStorage, name: str) -> AbstractContextManager[DirectoryStorage]:
+        held.append(name)
+        return alone(storage, name)
+
+    monkeypatch.setattr(DirectoryStorage, "alone", noted)
     file = pulls.deployments / "a.yaml"
-    file.write_text(file.read_text().replace("gitlab:\n", "gitlab:\n  concurrency: 1\n"))
-    pulls.pull("gitlab", Pull.gitlab_projects)
-    pulls.pull("amalthea", Pull.amalthea_sessions)
-    locks = Path(pulls.store.storage.address("state/locks"))
-    assert {path.stem for path in locks.iterdir()} == {"a-gitlab", "a-turns", "a-amalthea"}
+    file.write_text(file.read_text().replace("gitlab:\n", f"gitlab:\n  concurrency: {concurrency}\n"))
+    for harvest in (PROJECTS, KEYCLOAK_USERS, SESSIONS):
+        pulls.pull(harvest)
+    assert held == [f"state/deployment=a/{name}" for name in ("gitlab", of_keycloak, "amalthea")]
     assert pulls.rows(RAW_GITLAB_COMMITS) == 0
+    pulls.pull(HISTORY)
+    assert pulls.rows(RAW_GITLAB_COMMITS) == 1

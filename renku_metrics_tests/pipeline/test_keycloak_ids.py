@@ -7,17 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from renku_metrics.deployments import read_deployments
 from renku_metrics.periods import ONE_DAY, midnight
 from renku_metrics.pipeline.building import store_events
 from renku_metrics.pipeline.erasing import erasing
-from renku_metrics.pipeline.locks import SourceName
-from renku_metrics.pipeline.pulling import Pull
+from renku_metrics.schema import month_of
 from renku_metrics.sources.addresses import AddressBook
-from renku_metrics.sources.keycloak_ids import kept_keycloak_id
+from renku_metrics.sources.registry import raw_tables, read_deployments
 from renku_metrics.store.store import Store
-from renku_metrics.tables import EVENTS, RAW_TABLES
+from renku_metrics.tables import EVENTS
 from renku_metrics_tests.pipeline.mortal_storage import MortalStorage
+from renku_metrics_tests.pipeline.pulls import HARVESTS, pull_once
 from renku_metrics_tests.pipeline.small_lab import SmallLab, served
 
 START = dt.date(2026, 11, 16)
@@ -27,12 +26,12 @@ FEDERATED = f"f:{UUID}:ada.lovelace"
 
 
 def test_a_uuid_is_kept_and_anything_else_hashed_once() -> None:
-    assert kept_keycloak_id(BOOK, UUID) == UUID
-    hashed = kept_keycloak_id(BOOK, FEDERATED)
+    assert BOOK.keycloak_id(UUID) == UUID
+    hashed = BOOK.keycloak_id(FEDERATED)
     assert len(hashed) == 64
-    assert kept_keycloak_id(BOOK, hashed) == hashed
+    assert BOOK.keycloak_id(hashed) == hashed
     # An address as id is not the address as address.
-    assert kept_keycloak_id(BOOK, "ada@uni.example") not in ("ada@uni.example", BOOK.hash("ada@uni.example"))
+    assert BOOK.keycloak_id("ada@uni.example") not in ("ada@uni.example", BOOK.hash("ada@uni.example"))
 
 
 @pytest.mark.parametrize("own_id", [FEDERATED, "ada.lovelace", "ada@uni.example"])
@@ -51,26 +50,18 @@ def test_a_person_whose_keycloak_id_is_a_name_is_one_person_and_not_named(
     store = Store(MortalStorage())
     with served([small], tmp_path / "deployments", START, monkeypatch):
         lab = read_deployments(tmp_path / "deployments")["lab"]
-        steps: dict[SourceName, list[str]] = {
-            "gitlab": ["gitlab_projects", "gitlab_users"],
-            "keycloak": ["keycloak_users", "keycloak_logins"],
-            "amalthea": ["amalthea_sessions"],
-        }
-        for source, parts in steps.items():
-            pull = Pull(lab, source, store, midnight(START + ONE_DAY), lambda line: None)
-            with pull.alone():
-                for part in parts:
-                    getattr(pull, part)()
-                if source == "gitlab":
-                    pull.gitlab_history(with_pushes=True)
-        for table in RAW_TABLES:
-            text = store.read_if_there(table, store.partitions(table, "lab")).to_csv()
+        for harvest in HARVESTS:
+            pull_once(store, lab, harvest, clock=lambda: midnight(START + ONE_DAY))
+        for table in raw_tables():
+            text = store.read(table, store.partitions(table, "lab")).to_csv()
             assert own_id not in text, table.name
             assert "lovelace" not in text, table.name
-        store_events(store, lab, [START.isoformat()])
-        events = store.read(EVENTS, [("lab", START.isoformat())])
+        month = month_of(START.isoformat())
+        store_events(store, lab, [month])
+        events = store.read(EVENTS, [("lab", month)])
+        events = events[events["event_day"] == START.isoformat()]
         assert {"login", "commit", "session_started"} <= set(events["event_type"])
-        hashed = kept_keycloak_id(AddressBook(b"a key of tests", []), own_id)
+        hashed = BOOK.keycloak_id(own_id)
         assert set(events["user_id"]) == {hashed}
         # Whoever asks to be erased may be named as Keycloak does.
         assert hashed in erasing(store, lab, [own_id], []).user_ids

@@ -14,15 +14,20 @@ import pandas as pd
 import pytest
 
 from renku_metrics.periods import ONE_DAY, midnight, now
-from renku_metrics.pipeline.pulling import read_unreported
+from renku_metrics.pipeline.pulling import pulling
+from renku_metrics.schema import month_of
+from renku_metrics.sources.http import say_nothing
+from renku_metrics.sources.registry import read_deployments, source_of
+from renku_metrics.store.ledger import Ledger
 from renku_metrics.tables import RAW_GITLAB_COMMITS
 from renku_metrics_tests.pipeline.pipeline import Pipeline
 from renku_metrics_tests.pipeline.pull_and_die import PLACES
 from renku_metrics_tests.pipeline.small_lab import SmallLab, served
 from renku_metrics_tests.present import TODAY, YESTERDAY
 
-START = YESTERDAY - 5 * ONE_DAY
-LATE_DAYS = [START + days * ONE_DAY for days in (1, 2, 3)]
+START = dt.date(2026, 9, 20)
+# Two of them in one month.
+LATE_DAYS = [START + days * ONE_DAY for days in (1, 2, 20, 50)]
 HISTORY = ["raw_gitlab_commits", "raw_gitlab_pushes"]
 
 
@@ -50,8 +55,8 @@ def commits(pipeline: Pipeline) -> pd.DataFrame:
     return rows.drop(columns="pulled_at").sort_values("sha", ignore_index=True)
 
 
-def last_recorded(pipeline: Pipeline, day: dt.date) -> dg.AssetMaterialization:
-    filters = dg.AssetRecordsFilter(dg.AssetKey("raw_gitlab_commits"), asset_partitions=[f"a|{day}"])
+def last_recorded(pipeline: Pipeline, month: str) -> dg.AssetMaterialization:
+    filters = dg.AssetRecordsFilter(dg.AssetKey("raw_gitlab_commits"), asset_partitions=[f"a|{month}"])
     event = pipeline.instance.fetch_materializations(filters, limit=1).records[0].asset_materialization
     assert event is not None
     return event
@@ -61,7 +66,7 @@ def last_recorded(pipeline: Pipeline, day: dt.date) -> dg.AssetMaterialization:
 def test_a_pull_after_one_that_was_killed_makes_up_for_it(
     place: str, lab: SmallLab, pipeline: Pipeline, tmp_path: Path
 ) -> None:
-    partition = f"a|{YESTERDAY}"
+    partition = f"a|{month_of(YESTERDAY.isoformat())}"
     assert pipeline.materialize(HISTORY, partition=partition).success
     for day in LATE_DAYS:
         lab.commit(day, late=True)
@@ -81,11 +86,15 @@ def test_a_pull_after_one_that_was_killed_makes_up_for_it(
         undisturbed = Pipeline(pipeline.deployments, str(tmp_path / "undisturbed"), instance)
         assert undisturbed.materialize(HISTORY, partition=partition).success
         pd.testing.assert_frame_equal(commits(pipeline), commits(undisturbed))
-    for day in LATE_DAYS:
-        stored = pipeline.store.ensure(RAW_GITLAB_COMMITS, [("a", day.isoformat())])["a", day.isoformat()]
-        event = last_recorded(pipeline, day)
-        assert (event.tags or {})["dagster/data_version"] == stored.version
-        assert event.metadata["dagster/partition_row_count"].value == stored.rows
-    assert read_unreported(pipeline.store, "a", "gitlab") <= {
-        (name, ("a", TODAY.isoformat())) for name in ("raw_gitlab_commits", "raw_gitlab_pushes")
-    }
+    pulled = Ledger(pipeline.store, "a").pulled("gitlab")
+    changed = {day for entry in pulled.tables[RAW_GITLAB_COMMITS.name].values() for day in entry.days}
+    assert changed >= {day.isoformat() for day in LATE_DAYS}
+    deployment = read_deployments(pipeline.deployments)["a"]
+    with pulling(pipeline.store, deployment, source_of(RAW_GITLAB_COMMITS), now, say_nothing) as pull:
+        for month in sorted({month_of(day.isoformat()) for day in LATE_DAYS}):
+            stored = pipeline.store.ensure(RAW_GITLAB_COMMITS, [("a", month)])
+            event = last_recorded(pipeline, month)
+            # It changed since Dagster was first told of it.
+            assert (event.tags or {})["dagster/data_version"] == pull.versions(RAW_GITLAB_COMMITS, stored)["a", month]
+            assert event.metadata["dagster/partition_row_count"].value == stored["a", month].rows
+    assert not any(pulled.untold.values())

@@ -10,13 +10,13 @@ import dagster as dg
 
 from renku_metrics.dagster.resources import CentralStore
 from renku_metrics.definitions import build_definitions
-from renku_metrics.deployments import read_deployments
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
-from renku_metrics.periods import days_between
+from renku_metrics.sources.registry import read_deployments
 from renku_metrics.store.store import WHOLE, Store
 from renku_metrics.tables import USER_DAYS, PeriodKind, published_table
 from renku_metrics_tests.metrics.test_documents import IMPORTING_A_DATASET
 from renku_metrics_tests.pipeline.planted import write_deployment_file
+from renku_metrics_tests.pipeline.values import uuid_of
 
 WEEK, MONTH = dt.date(2026, 9, 7), dt.date(2026, 9, 1)
 KINDS: dict[PeriodKind, dt.date] = {"week": WEEK, "month": MONTH}
@@ -24,7 +24,7 @@ ACTIONS = (*CORE_ACTIONS, IMPORTING_A_DATASET)
 
 
 def user_day(event_type: str, user: str) -> dict[str, str]:
-    day = {"deployment": "lab", "event_day": "2026-09-08", "event_type": event_type, "user_id": user}
+    day = {"deployment": "lab", "event_day": "2026-09-08", "event_type": event_type, "user_id": uuid_of(user)}
     return day | {"project_id": "gitlab:1", "user_link": "push"}
 
 
@@ -33,8 +33,7 @@ def test_importing_a_dataset_is_one_declaration(tmp_path: Path) -> None:
     address = str(tmp_path / "store")
     store = Store.at(address)
     rows = [user_day("commit", "ada"), user_day("dataset_imported", "ada"), user_day("commit", "bob")]
-    days = [("lab", day.isoformat()) for day in days_between(MONTH, dt.date(2026, 9, 30))]
-    store.write(USER_DAYS, USER_DAYS.frame(rows), days)
+    store.write(USER_DAYS, USER_DAYS.frame(rows), [("lab", MONTH.isoformat())])
 
     definitions = build_definitions(read_deployments(tmp_path / "deployments"), address, ACTIONS)
     assets = [asset for asset in definitions.assets or [] if isinstance(asset, dg.AssetsDefinition)]

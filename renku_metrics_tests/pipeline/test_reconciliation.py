@@ -10,13 +10,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from renku_metrics.deployments import read_deployments
 from renku_metrics.pipeline.pulling import Pull
 from renku_metrics.sources.gitlab import commits as gitlab_commits
 from renku_metrics.sources.gitlab.commits import READER_VERSION
 from renku_metrics.sources.gitlab.renku_commits import RenkuMessage
+from renku_metrics.sources.registry import read_deployments
+from renku_metrics.store.ledger import Ledger
 from renku_metrics.store.store import Store
 from renku_metrics.tables import RAW_GITLAB_COMMITS
+from renku_metrics_tests.pipeline.pulls import HISTORY, pull_once
 from renku_metrics_tests.sources.gitlab.harvest import DAY, NOON, World
 from renkulab.server import RenkuLab, write_deployment
 
@@ -39,15 +41,9 @@ class Pulls:
     store: Store
     said: list[str] = field(default_factory=list)
 
-    def pull(self, *, anew: bool = False) -> Pull:
+    def pull(self, *, whole: bool = False) -> Pull:
         deployment = read_deployments(self.deployments)["lab"]
-        pulled = Pull(deployment, "gitlab", self.store, self.lab.clock.now(), self.said.append)
-        with pulled.alone():
-            if anew:
-                pulled.gitlab_reconciliation()
-            else:
-                pulled.gitlab_history(with_pushes=True)
-        return pulled
+        return pull_once(self.store, deployment, HISTORY, clock=self.lab.clock.now, say=self.said.append, whole=whole)
 
     def commits(self) -> pd.DataFrame:
         return self.store.read(RAW_GITLAB_COMMITS, self.store.partitions(RAW_GITLAB_COMMITS, "lab"))
@@ -63,7 +59,7 @@ def test_a_reconciliation_counts_what_was_missed_and_not_what_is_new(lab: RenkuL
     at_rest, active = world.project(commits=120), world.project(commits=3)
     pulls.pull()
     lab.clock.advance(9 * DAY)
-    assert pulls.pull(anew=True).facts["commits_missed"] == 0
+    assert pulls.pull(whole=True).facts["commits_missed"] == 0
     before = set(pulls.commits()["sha"])
 
     # A push that moved no last_activity_at, as GitLab's job that would have done it was lost.
@@ -72,10 +68,10 @@ def test_a_reconciliation_counts_what_was_missed_and_not_what_is_new(lab: RenkuL
     at_rest.last_activity_at = activity
     new = world.commit(active)
     lab.clock.advance(9 * DAY)
-    facts = pulls.pull(anew=True).facts
+    facts = pulls.pull(whole=True).facts
     assert (facts["commits_missed"], facts["commits_read"]) == (1, 125)
     assert set(pulls.commits()["sha"]) - before == {missed.sha, new.sha}
-    assert pulls.said[-1] == "lab: gitlab: the pulls before had missed 1 of 125 commits"
+    assert pulls.said[-1] == "lab: gitlab: the pulls before had missed 1 of what was read again"
 
 
 def test_a_reconciliation_corrects_what_an_older_reader_read(
@@ -98,8 +94,12 @@ def test_a_reconciliation_corrects_what_an_older_reader_read(
     pulls.pull()
     assert read_of_commit() == ["ui", "dataset create", READER_VERSION - 1]
 
-    reconciled = pulls.pull(anew=True)
+    reconciled = pulls.pull(whole=True)
     assert read_of_commit() == ["", "", READER_VERSION]
     assert reconciled.facts["commits_missed"] == 0
     # So that its events are built again.
-    assert ("lab", commit.committed_at.date().isoformat()) in reconciled.unreported(RAW_GITLAB_COMMITS)
+    day = commit.committed_at.date().isoformat()
+    month = f"{day[:7]}-01"
+    assert ("lab", month) in reconciled.untold(RAW_GITLAB_COMMITS)
+    entry = Ledger(pulls.store, "lab").pulled("gitlab").tables[RAW_GITLAB_COMMITS.name][month]
+    assert entry.days[day] == entry.serial > 1

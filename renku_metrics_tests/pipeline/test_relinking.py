@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from renku_metrics.deployments import Deployment, read_deployments
+from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
-from renku_metrics.events.union import EventsBuilt, RawFrames, build_events
+from renku_metrics.events.union import EventsBuilt, Part, unite
 from renku_metrics.periods import now
 from renku_metrics.pipeline import building
-from renku_metrics.pipeline import pulling as pulls
 from renku_metrics.pipeline.building import store_events, store_user_days
-from renku_metrics.pipeline.pulling import Pull
-from renku_metrics.pipeline.relinking import BEFORE, PEOPLE, relinking
-from renku_metrics.sources.gitlab.users import UsersBatch
-from renku_metrics.store import ledger as freshness
+from renku_metrics.pipeline.pulling import pulling
+from renku_metrics.pipeline.relinking import relinking
+from renku_metrics.schema import Table, month_of
+from renku_metrics.sources.gitlab.source import GITLAB
+from renku_metrics.sources.http import say_nothing
+from renku_metrics.sources.keycloak.source import KEYCLOAK
+from renku_metrics.sources.registry import read_deployments, source_of
+from renku_metrics.sources.source import Batch, Harvest, Request
+from renku_metrics.store.ledger import BEFORE, WHOLE_TABLE, Ledger, Pulled
 from renku_metrics.store.store import Store
 from renku_metrics.tables import (
     EVENTS,
@@ -30,18 +34,20 @@ from renku_metrics.tables import (
 from renku_metrics_tests.events.raw_rows import Row, commit, gitlab_user, keycloak_user, project
 from renku_metrics_tests.pipeline.mortal_storage import KilledError, MortalStorage
 from renku_metrics_tests.pipeline.random_schedule import relinked_days
+from renku_metrics_tests.pipeline.values import hashed, sha, uuid_of
 
 FILE = """name: renkulab-io
 title: Two sources
-start: 2026-11-01
+start: 2026-08-01
 domains: [renkulab.io]
 gitlab: {url: "http://127.0.0.1:1/gitlab", token: "${TOKEN}"}
 keycloak: {url: "http://127.0.0.1:1/auth", realm: Renku, client_id: metrics, client_secret: "${SECRET}"}
 """
 NAME = "renkulab-io"
-ADA, BOB, EVE = "2026-11-16", "2026-11-17", "2026-11-18"
-DAYS = [ADA, BOB, EVE]
-ALICE = gitlab_user(1, "alice", keycloak_id="k-alice")
+# Two of them are in one month.
+ADA, BOB, EVE = "2026-11-16", "2026-11-17", "2026-09-30"
+MONTHS = ["2026-09-01", "2026-11-01"]
+ALICE = gitlab_user(1, hashed("alice"), keycloak_id=uuid_of("alice"))
 
 
 @pytest.fixture
@@ -53,58 +59,85 @@ def deployment(tmp_path: Path) -> Deployment:
 def begun(deployment: Deployment, storage: MortalStorage, *, logins: bool = True) -> Store:
     """Commits of one address a day that nobody has, the last one pushed by Alice; events and user days are built."""
     store = Store(storage)
-    rows = [commit("a", ADA, "ada"), commit("b", BOB, "bob"), commit("e", EVE, "eve", pusher_id=1, push_addresses=1)]
-    written = store.write(RAW_GITLAB_COMMITS, RAW_GITLAB_COMMITS.frame(rows), [(NAME, day) for day in DAYS])
-    freshness.record_partitions(store, RAW_GITLAB_COMMITS, written, {})
-    for table, of_deployment in (
+    commits = [
+        commit(sha("a"), ADA, hashed("ada")),
+        commit(sha("b"), BOB, hashed("bob")),
+        commit(sha("e"), EVE, hashed("eve"), pusher_id=1, push_addresses=1),
+    ]
+    for table, rows in (
+        (RAW_GITLAB_COMMITS, commits),
         (RAW_GITLAB_PROJECTS, [project(1)]),
         (RAW_GITLAB_USERS, [ALICE]),
-        (RAW_KEYCLOAK_USERS, []),
+        (RAW_KEYCLOAK_USERS, [keycloak_user(uuid_of("alice"))]),
     ):
-        store.write(table, table.frame(of_deployment), [(NAME,)])
-    store.ensure(RAW_KEYCLOAK_LOGINS, [(NAME, day) for day in DAYS])
-    store_events(store, deployment, DAYS)
-    store_user_days(store, deployment, DAYS)
+        pulled(store, table, *rows)
+    store.ensure(RAW_KEYCLOAK_LOGINS, [(NAME, month) for month in MONTHS])
+    store_events(store, deployment, MONTHS)
+    store_user_days(store, deployment, MONTHS)
     return store
 
 
+def pulled(store: Store, table: Table, *rows: Row) -> None:
+    """The rows are stored, and noted as those of a pull."""
+    written = store.merge(table, table.frame(rows))
+    ledger = Ledger(store, NAME)
+
+    def note(document: Pulled) -> None:
+        ledger.record(document.tables.setdefault(table.name, {}), table, written, {})
+
+    ledger.change_pulled(source_of(table).name, note)
+
+
+def told(store: Store, source: str = "gitlab") -> set[str]:
+    """The days that Dagster is to be told of, as days of commits; it is told of them by this."""
+    days: set[str] = set()
+
+    def tell(document: Pulled) -> None:
+        days.update(day for of_month in document.untold.pop(RAW_GITLAB_COMMITS.name, {}).values() for day in of_month)
+
+    Ledger(store, NAME).change_pulled(source, tell)
+    return days
+
+
 def learn(store: Store, *users: Row) -> set[str]:
-    """A pull of GitLab's users; returns the days it reports."""
-    reported: set[str] = set()
-    with relinking(store, NAME, RAW_GITLAB_USERS, reported.update):
-        store.merge(RAW_GITLAB_USERS, RAW_GITLAB_USERS.frame(users))
-    return reported
+    """A pull of GitLab's users; returns the days of which it tells Dagster."""
+    with relinking(Ledger(store, NAME), GITLAB, RAW_GITLAB_USERS):
+        pulled(store, RAW_GITLAB_USERS, *users)
+    return told(store)
+
+
+def users_of(store: Store, day: str) -> set[str]:
+    events = store.read(EVENTS, [(NAME, month_of(day))])
+    return set(events.loc[events["event_day"] == day, "user_id"])
 
 
 def test_only_the_days_of_whoever_is_known_otherwise_are_stale_until_they_are_built(deployment: Deployment) -> None:
     store = begun(deployment, MortalStorage())
     assert learn(store, ALICE) == set()
-    assert learn(store, ALICE, gitlab_user(2, "bob")) == {BOB}
+    assert learn(store, ALICE, gitlab_user(2, hashed("bob"))) == {BOB}
     assert relinked_days(store, NAME) == {BOB}
-    store_events(store, deployment, [ADA])
+    store_events(store, deployment, [month_of(EVE)])
     assert relinked_days(store, NAME) == {BOB}
-    store_events(store, deployment, [BOB])
+    store_events(store, deployment, [month_of(BOB)])
     assert relinked_days(store, NAME) == set()
-    assert set(store.read(EVENTS, [(NAME, BOB)])["user_id"]) == {"gitlab:2"}
+    assert users_of(store, BOB) == {"gitlab:2"}
     # Learned a second time, the day is stale a second time.
-    store_user_days(store, deployment, [BOB])
-    assert learn(store, gitlab_user(2, "bob", keycloak_id="k-bob")) == {BOB}
+    store_user_days(store, deployment, [month_of(BOB)])
+    assert learn(store, gitlab_user(2, hashed("bob"), keycloak_id=uuid_of("bob"))) == {BOB}
     assert relinked_days(store, NAME) == {BOB}
 
 
 def test_the_holder_of_an_address_is_found_where_a_push_had_told_somebody_else(deployment: Deployment) -> None:
     store = begun(deployment, MortalStorage())
-    assert set(store.read(EVENTS, [(NAME, EVE)])["user_id"]) == {"k-alice"}
-    assert learn(store, ALICE, gitlab_user(3, "eve")) == {EVE}
+    assert users_of(store, EVE) == {uuid_of("alice")}
+    assert learn(store, ALICE, gitlab_user(3, hashed("eve"))) == {EVE}
 
 
 def test_events_whose_user_days_are_behind_are_found_as_well(deployment: Deployment) -> None:
     store = begun(deployment, MortalStorage())
-    late = commit("late", ADA, "zoe")
-    written = store.merge(RAW_GITLAB_COMMITS, RAW_GITLAB_COMMITS.frame([late]))
-    freshness.record_partitions(store, RAW_GITLAB_COMMITS, written, {})
-    store_events(store, deployment, [ADA])
-    assert learn(store, gitlab_user(4, "zoe")) == {ADA}
+    pulled(store, RAW_GITLAB_COMMITS, commit(sha("late"), ADA, hashed("zoe")))
+    store_events(store, deployment, [month_of(ADA)])
+    assert learn(store, gitlab_user(4, hashed("zoe"))) == {ADA}
 
 
 @pytest.mark.parametrize("writes", range(8))
@@ -113,11 +146,12 @@ def test_a_pull_of_users_that_is_killed_is_made_good_by_the_next_one(deployment:
     store = begun(deployment, storage)
     storage.writes_left = writes
     try:
-        learn(store, gitlab_user(2, "bob"))
+        learn(store, gitlab_user(2, hashed("bob")))
     except KilledError:
-        assert writes < 4
+        # The copy, the users, that they changed, whose days it is, the copy's end, that Dagster was told.
+        assert writes < 6
     storage.writes_left = None
-    learn(store, gitlab_user(2, "bob"))
+    learn(store, gitlab_user(2, hashed("bob")))
     assert relinked_days(store, NAME) == {BOB}
     assert store.partitions(BEFORE[RAW_GITLAB_USERS.name], NAME) == []
 
@@ -127,46 +161,45 @@ def test_whoever_was_learned_of_before_a_pull_failed_is_found_without_another_on
 ) -> None:
     store = begun(deployment, MortalStorage())
 
-    def learn_bob_and_fail(*_: object) -> Iterator[UsersBatch]:
-        yield UsersBatch(RAW_GITLAB_USERS.frame([gitlab_user(2, "bob")]), unread=0)
+    def learn_bob_and_fail(_: Request) -> Iterator[Batch]:
+        yield Batch({RAW_GITLAB_USERS.name: RAW_GITLAB_USERS.frame([gitlab_user(2, hashed("bob"))])})
         raise SourceError("the token was refused")
 
-    monkeypatch.setenv("TOKEN", "of tests")
     monkeypatch.setenv("RENKU_METRICS_HASH_KEY", "a key of tests")
-    monkeypatch.setattr(pulls, "pull_users", learn_bob_and_fail)
-    pull = Pull(deployment, "gitlab", store, now(), lambda _: None)
-    with pytest.raises(SourceError, match="the token was refused"):
-        pull.gitlab_users()
-    assert relinked_days(store, NAME) == {BOB}
-    assert pull.unreported(RAW_GITLAB_COMMITS) == [(NAME, BOB)]
+    with pulling(store, deployment, GITLAB, now, say_nothing) as pull:
+        with pytest.raises(SourceError, match="the token was refused"):
+            pull.bring(Harvest("raw_gitlab_users", (RAW_GITLAB_USERS,), learn_bob_and_fail))
+        assert relinked_days(store, NAME) == {BOB}
+        assert pull.untold(RAW_GITLAB_COMMITS) == [(NAME, month_of(BOB))]
+    assert told(store) == {BOB}
 
 
 def test_two_pulls_of_users_at_once_miss_nothing_between_them(deployment: Deployment) -> None:
     store = begun(deployment, MortalStorage())
-    reported: set[str] = set()
-    with (
-        relinking(store, NAME, RAW_GITLAB_USERS, reported.update),
-        relinking(store, NAME, RAW_KEYCLOAK_USERS, reported.update),
-    ):
-        store.merge(RAW_GITLAB_USERS, RAW_GITLAB_USERS.frame([gitlab_user(2, "bob")]))
-        store.merge(RAW_KEYCLOAK_USERS, RAW_KEYCLOAK_USERS.frame([keycloak_user("k-ada", "ada")]))
-    assert reported == {ADA, BOB}
+    ledger = Ledger(store, NAME)
+    with relinking(ledger, GITLAB, RAW_GITLAB_USERS), relinking(ledger, KEYCLOAK, RAW_KEYCLOAK_USERS):
+        pulled(store, RAW_GITLAB_USERS, gitlab_user(2, hashed("bob")))
+        pulled(store, RAW_KEYCLOAK_USERS, keycloak_user(uuid_of("ada"), hashed("ada")))
+    assert told(store, "gitlab") | told(store, "keycloak") == {ADA, BOB}
+    assert relinked_days(store, NAME) == {ADA, BOB}
 
 
 def test_users_pulled_while_events_are_built_are_in_the_events(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = begun(deployment, MortalStorage())
-    pulls = iter([gitlab_user(2, "bob"), gitlab_user(3, "ada")])
+    pulls = iter([gitlab_user(2, hashed("bob")), gitlab_user(3, hashed("ada"))])
 
-    def build(raw: RawFrames) -> EventsBuilt:
+    def build(deployment: str, parts: Sequence[Part]) -> EventsBuilt:
         if user := next(pulls, None):
             # It looks for Bob's and Ada's days before the events built meanwhile are stored.
             learn(store, user)
-        return build_events(raw)
+        return unite(deployment, parts)
 
-    monkeypatch.setattr(building, "build_events", build)
-    store_events(store, deployment, DAYS)
-    assert list(store.read(EVENTS, [(NAME, day) for day in DAYS])["user_id"]) == ["gitlab:3", "gitlab:2", "k-alice"]
+    monkeypatch.setattr(building, "unite", build)
+    store_events(store, deployment, MONTHS)
+    found = {day: users_of(store, day) for day in (ADA, BOB, EVE)}
+    assert found == {ADA: {"gitlab:3"}, BOB: {"gitlab:2"}, EVE: {uuid_of("alice")}}
     assert relinked_days(store, NAME) == set()
-    assert set(freshness.read(store, NAME, PEOPLE)) == {ADA, BOB}
+    [entry] = [Ledger(store, NAME).pulled("gitlab").tables[RAW_GITLAB_USERS.name][WHOLE_TABLE]]
+    assert set(entry.days) == {ADA, BOB}

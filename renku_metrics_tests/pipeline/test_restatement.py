@@ -12,12 +12,12 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from renku_metrics.dagster.metrics import KINDS
 from renku_metrics.events.links import Identities
 from renku_metrics.metrics.dictionary import CONTRIBUTING_TO_A_PROJECT, CORE_ACTIONS
 from renku_metrics.periods import ONE_DAY, Period, days_between, midnight
+from renku_metrics.store.ledger import WHOLE_TABLE, Ledger
 from renku_metrics.store.store import WHOLE
-from renku_metrics.tables import REVISIONS
+from renku_metrics.tables import KINDS, RAW_GITLAB_USERS, REVISIONS
 from renku_metrics_tests.pipeline.pipeline import METRICS, PEOPLE_AND_PROJECTS, Pipeline, change_rules_of_events
 from renku_metrics_tests.present import TODAY, YESTERDAY
 from renkulab.git import Identity, Repository
@@ -29,6 +29,8 @@ WEEK = Period.of("week", TODAY - 14 * ONE_DAY)
 START = Period.of("month", TODAY).start
 DAY = WEEK.start + 2 * ONE_DAY
 ADA = Identity("ada", "ada@university.example")
+# The running month, which the week is in as well.
+MONTH = f"lab|{START}"
 
 
 @dataclass
@@ -58,7 +60,7 @@ class Setting:
 
     def count_again(self) -> None:
         for names in (["events"], ["user_days"]):
-            assert self.pipeline.materialize(names, partition=f"lab|{DAY}").success
+            assert self.pipeline.materialize(names, partition=MONTH).success
         assert self.pipeline.materialize([f"{key}_weekly" for key in METRICS], partition=f"lab|{WEEK.start}").success
         assert self.pipeline.materialize(["published"]).success
 
@@ -94,7 +96,7 @@ def test_a_late_commit_makes_its_week_incomplete_until_it_is_counted_and_then_a_
     assert (before["users"], before["active_users"], before["complete"]) == (1, 1, True)
 
     setting.commit(Identity("bob", "bob@elsewhere.example"), ADA, at=midnight(DAY) + HOUR, pushed_at=midnight(TODAY))
-    assert setting.pipeline.materialize(["raw_gitlab_commits"], partition=f"lab|{YESTERDAY}").success
+    assert setting.pipeline.materialize(["raw_gitlab_commits"], partition=MONTH).success
     assert setting.pipeline.materialize(["published"]).success
     pulled = setting.contributing()
     assert (pulled["users"], pulled["complete"], pulled["missing"]) == (1, False, f"commits:{DAY}..{DAY}")
@@ -115,7 +117,7 @@ def test_a_late_commit_makes_its_week_incomplete_until_it_is_counted_and_then_a_
 
 def test_days_of_somebody_who_is_known_since_are_open_until_counted_again(setting: Setting) -> None:
     setting.commit(Identity("ada", "ada@home.example"), ADA, at=midnight(DAY) + HOUR, pushed_at=midnight(TODAY))
-    assert setting.pipeline.materialize(["raw_gitlab_commits"], partition=f"lab|{YESTERDAY}").success
+    assert setting.pipeline.materialize(["raw_gitlab_commits"], partition=MONTH).success
     setting.count_again()
     assert setting.contributing()["users"] == 2
 
@@ -124,7 +126,9 @@ def test_days_of_somebody_who_is_known_since_are_open_until_counted_again(settin
     pulled = setting.pipeline.materialize(PEOPLE_AND_PROJECTS, partition="lab")
     assert pulled.success
     # Told to Dagster like a change of that day's commits, so that it alone is counted again.
-    assert days_reported(pulled, "raw_gitlab_commits") == [f"lab|{DAY}"]
+    assert months_told(pulled, "raw_gitlab_commits") == [MONTH]
+    users = Ledger(setting.pipeline.store, "lab").pulled("gitlab").tables[RAW_GITLAB_USERS.name][WHOLE_TABLE]
+    assert users.days == {str(DAY): users.serial}
     assert setting.pipeline.materialize(["published"]).success
     assert setting.contributing()["missing"] == f"commits:{DAY}..{DAY}"
     setting.count_again()
@@ -135,11 +139,11 @@ def test_days_of_somebody_who_is_known_since_are_open_until_counted_again(settin
     numbers = revised.sort_values("changed_at")[["users_before", "users_after", "active_users_after", "reason"]]
     assert numbers.values.tolist() == [[1, 2, 2, "late facts"], [2, 1, 1, "people known since"]]
 
-    # What is known of them is settled by now: the next change of the week has another reason.
+    # What is known of them is settled: the next change of the week has another reason.
     bob, later = Identity("bob", "bob@elsewhere.example"), midnight(TODAY) + HOUR
     setting.commit(bob, ADA, at=midnight(DAY) + HOUR, pushed_at=later)
     setting.lab.clock.set(later + HOUR)
-    assert setting.pipeline.materialize(["raw_gitlab_commits"], partition=f"lab|{YESTERDAY}").success
+    assert setting.pipeline.materialize(["raw_gitlab_commits"], partition=MONTH).success
     setting.count_again()
     latest = setting.pipeline.store.read(REVISIONS, [WHOLE]).sort_values("changed_at").iloc[-1]
     assert (latest["period"], latest["active_users_after"], latest["reason"]) == (WEEK.label, 2, "late facts")
@@ -149,7 +153,7 @@ def test_other_rules_make_numbers_incomplete_until_all_is_built_by_them_and_then
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setting.commit(Identity("bob", "bob@elsewhere.example"), ADA, at=midnight(DAY) + HOUR, pushed_at=midnight(TODAY))
-    assert setting.pipeline.materialize(["raw_gitlab_commits"], partition=f"lab|{YESTERDAY}").success
+    assert setting.pipeline.materialize(["raw_gitlab_commits"], partition=MONTH).success
     setting.count_again()
     before = setting.contributing()
     assert (before["users"], before["complete"]) == (2, True)
@@ -210,7 +214,7 @@ def test_somebody_whose_keycloak_account_was_made_anew_is_two_users_of_past_week
     assert set(revised["reason"]) == {"people known since"}
 
 
-def days_reported(result: dg.ExecuteInProcessResult, asset: str) -> list[str | None]:
+def months_told(result: dg.ExecuteInProcessResult, asset: str) -> list[str | None]:
     events = result.get_asset_materialization_events()
     return [event.materialization.partition for event in events if event.asset_key == dg.AssetKey(asset)]
 

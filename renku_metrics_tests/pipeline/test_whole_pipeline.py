@@ -7,30 +7,33 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from renku_metrics.events.user_days import user_days
-from renku_metrics.metrics.publishing import publish
 
-from renku_metrics.deployments import read_deployments
-from renku_metrics.events.union import build_events
-from renku_metrics.metrics.counting import count_active_users, count_core_action
-from renku_metrics.metrics.dictionary import CORE_ACTIONS
-from renku_metrics.periods import ONE_DAY, Period, days_between, midnight, now
-from renku_metrics.pipeline.building import read_raw
-from renku_metrics.pipeline.pulling import Pull
-from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_KEYCLOAK_USERS, PeriodKind
+from renku_metrics.metrics.counting import count
+from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
+from renku_metrics.metrics.published import publish
+from renku_metrics.periods import ONE_DAY, Period, midnight, now
+from renku_metrics.pipeline.building import store_events, store_user_days
+from renku_metrics.sources.registry import read_deployments
+from renku_metrics.tables import (
+    KINDS,
+    RAW_AMALTHEA_SESSIONS,
+    RAW_GITLAB_COMMITS,
+    RAW_KEYCLOAK_LOGINS,
+    RAW_KEYCLOAK_USERS,
+    PeriodKind,
+)
 from renku_metrics_tests.pipeline.pipeline import Pipeline, counts_of
+from renku_metrics_tests.pipeline.pulls import HISTORY, KEYCLOAK_USERS, USERS, pull_once
 from renku_metrics_tests.present import TODAY
 from renkulab.histories import serve_histories
 from renkulab.population import Population
 from renkulab.server import RenkuLab, write_deployment
 
 HISTORIES = Path(__file__).resolve().parents[3] / "shared" / "data" / "renku_projects"
-KINDS: tuple[PeriodKind, ...] = ("week", "month")
 THIS_WEEK = Period.of("week", TODAY).start
 
 
@@ -102,25 +105,20 @@ def test_numbers_of_real_histories_are_those_that_git_facts_give(
     with lab:
         serve(lab, pipeline, start, monkeypatch)
         deployment = read_deployments(pipeline.deployments)["histories"]
-        pull = Pull(deployment, "gitlab", pipeline.store, now(), lambda line: None)
-        with pull.alone():
-            pull.gitlab_users()
-            pull.gitlab_history(with_pushes=True)
-        keycloak = Pull(deployment, "keycloak", pipeline.store, now(), lambda line: None)
-        with keycloak.alone():
-            keycloak.keycloak_users()
+        for harvest in (USERS, HISTORY, KEYCLOAK_USERS):
+            pull_once(pipeline.store, deployment, harvest)
+    months = [month for _, month in pipeline.store.partitions(RAW_GITLAB_COMMITS, "histories")]
+    # Nobody has an account in its Keycloak.
     pipeline.store.ensure(RAW_KEYCLOAK_USERS, [("histories",)])
-    # Eleven years of days would be 30,000 partitions; Dagster's part is in the test above.
-    places = [("histories", day.isoformat()) for day in days_between(start, TODAY)]
-    raw = replace(
-        read_raw(pipeline.store, deployment, []),
-        commits=pipeline.store.read_if_there(RAW_GITLAB_COMMITS, places),
-    )
-    days = user_days(build_events(raw).events)
+    for table in (RAW_KEYCLOAK_LOGINS, RAW_AMALTHEA_SESSIONS):
+        pipeline.store.ensure(table, [("histories", month) for month in months])
+    # Dagster's part is in the test above.
+    store_events(pipeline.store, deployment, months)
+    days, _ = store_user_days(pipeline.store, deployment, months)
     for kind in KINDS:
         periods = sorted({Period.of(kind, dt.date.fromisoformat(day)) for day in days["event_day"]})
-        active = count_active_users(days, "histories", periods, now())
-        counts = {action.key: count_core_action(action, days, "histories", periods, now()) for action in CORE_ACTIONS}
+        active = count(ACTIVE_USERS, days, "histories", periods, now())
+        counts = {action.key: count(action, days, "histories", periods, now()) for action in CORE_ACTIONS}
         published = publish(kind, active, counts, {"histories": {}}, now())
         assert counts_of(published, "histories") == counted_from_files(kind)
 

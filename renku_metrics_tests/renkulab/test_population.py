@@ -6,7 +6,8 @@ import datetime as dt
 import re
 from pathlib import Path
 
-from renku_metrics.deployments import read_deployment
+from renku_metrics.sources.gitlab.section import GitLab
+from renku_metrics.sources.registry import read_deployment
 from renkulab.population import Population
 from renkulab.server import RenkuLab, write_deployment
 from renkulab.truth import Count, Ledger
@@ -95,8 +96,7 @@ def test_the_deployment_file_is_one_the_product_reads(tmp_path: Path) -> None:
     lab = RenkuLab("lab-one", tmp_path / "audit", now=MONDAY)
     secrets = write_deployment(lab, tmp_path / "deployments", MONDAY.date())
     deployment = read_deployment(tmp_path / "deployments" / "lab-one.yaml")
-    assert deployment.gitlab is not None
-    assert deployment.gitlab.url == lab.gitlab_url
+    assert deployment.configured(GitLab).url == lab.gitlab_url
     assert deployment.start == MONDAY.date()
     assert set(secrets) == {"LAB_ONE_GITLAB_TOKEN", "LAB_ONE_KEYCLOAK_SECRET"}
     assert not any(re.search(value, (tmp_path / "deployments/lab-one.yaml").read_text()) for value in secrets.values())

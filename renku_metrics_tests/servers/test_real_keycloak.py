@@ -11,14 +11,16 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from renku_metrics.commands.check_keycloak import check_keycloak
 
-from renku_metrics.deployments import Deployment, Keycloak
+from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
 from renku_metrics.periods import ONE_DAY, Span, now
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.keycloak.admin import KeycloakAdmin
+from renku_metrics.sources.keycloak.check import check_keycloak
 from renku_metrics.sources.keycloak.realm import KeycloakSource, LoginsState
+from renku_metrics.sources.keycloak.section import Keycloak
+from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_KEYCLOAK_LOGINS
 from renku_metrics_tests.servers.fetched import NOT_ASKED_FOR, asked_for
 from renku_metrics_tests.servers.realm import SECRET, Realm
@@ -64,7 +66,7 @@ def deployment(realm: Realm, /, **changes: str) -> Deployment:
         "client_secret": "${LAB_KEYCLOAK_SECRET}",
     } | changes
     start = now().date() - 7 * ONE_DAY
-    return Deployment(name="lab", title="Lab", start=start, keycloak=Keycloak.model_validate(section))
+    return Deployment(name="lab", title="Lab", start=start, sources={"keycloak": Keycloak.model_validate(section)})
 
 
 def source(realm: Realm, /, **changes: str) -> KeycloakSource:
@@ -132,7 +134,7 @@ def test_more_people_and_logins_than_a_page_holds_are_pulled_once_each(keycloak_
     assert set(source(realm).pull_users(now())["keycloak_id"]) == set(ids.values())
     assert who(first.rows) == sorted((key, "renku") for key in ids.values())
     assert second.seen == Span(begun(first), begun(second))
-    merged = RAW_KEYCLOAK_LOGINS.merge(first.rows, second.rows)
+    merged = merge(RAW_KEYCLOAK_LOGINS, first.rows, second.rows)
     assert who(merged) == sorted((ids[person], "renku") for person in [*people, *people[:3]])
 
 
@@ -233,7 +235,7 @@ def test_a_realm_that_is_not_there_is_named(calm_realm: Realm, path: str, name: 
 def test_the_check_of_a_deployment_finds_all_well(realm: Realm) -> None:
     assert realm.log_in(ADA, "renku").ok
 
-    findings = list(check_keycloak(deployment(realm)))
+    findings = list(check_keycloak(deployment(realm), now()))
 
     assert {finding.level for finding in findings} == {"ok"}
     assert len(findings) == 5

@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from renku_metrics.deployments import Deployment, GitLab, Keycloak
-from renku_metrics.sources.addresses import AddressBook
+from renku_metrics.deployments import Deployment, Section
 from renku_metrics.sources.budget import Share, gitlab_share, keycloak_share, takes_turns
 from renku_metrics.sources.gitlab import client as gitlab_client
 from renku_metrics.sources.gitlab.client import GitLabClient
 from renku_metrics.sources.gitlab.projects import pull_projects
+from renku_metrics.sources.gitlab.section import GitLab
 from renku_metrics.sources.http import Patience
 from renku_metrics.sources.keycloak import admin as keycloak_admin
 from renku_metrics.sources.keycloak.realm import KeycloakSource
-from renku_metrics_tests.sources.gitlab.keeping import KEY, NOW, make_project
+from renku_metrics.sources.keycloak.section import Keycloak
+from renku_metrics_tests.sources.gitlab.world import BOOK, NOON, World
 from renkulab.faults import Fault
 from renkulab.server import RenkuLab
 
@@ -30,13 +31,14 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
     """One project or person a page: 120 requests for GitLab, 40 for Keycloak."""
     monkeypatch.setattr(gitlab_client, "PAGE", 1)
     monkeypatch.setattr(keycloak_admin, "PAGE_LENGTH", 1)
-    with RenkuLab("lab", tmp_path / "audit-log", now=NOW) as running:
+    with RenkuLab("lab", tmp_path / "audit-log", now=NOON) as running:
         monkeypatch.setenv("LAB_GITLAB_TOKEN", running.gitlab_token)
         monkeypatch.setenv("LAB_KEYCLOAK_SECRET", running.keycloak_secret)
-        for number in range(120):
-            make_project(running, path=f"p{number}")
+        world = World(running)
+        for _ in range(120):
+            world.project()
         for number in range(36):
-            running.keycloak.add_user(f"person-{number}@example.org", NOW)
+            running.keycloak.add_user(f"person-{number}@example.org", NOON)
         yield running
 
 
@@ -47,13 +49,10 @@ def deployment(*, lab: RenkuLab | None = None, keycloak: bool = True, **gitlab: 
         "client_id": "renku-metrics",
         "client_secret": "${LAB_KEYCLOAK_SECRET}",
     }
-    return Deployment(
-        name="lab",
-        title="Lab",
-        start=dt.date(2026, 1, 1),
-        gitlab=GitLab.model_validate(gitlab_section),
-        keycloak=Keycloak.model_validate(keycloak_section) if keycloak else None,
-    )
+    sources: dict[str, Section] = {"gitlab": GitLab.model_validate(gitlab_section)}
+    if keycloak:
+        sources["keycloak"] = Keycloak.model_validate(keycloak_section)
+    return Deployment(name="lab", title="Lab", start=dt.date(2026, 1, 1), sources=sources)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +79,7 @@ def test_both_together_have_what_the_deployment_has(
 def test_one_alone_has_all_of_it() -> None:
     alone = deployment(keycloak=False, concurrency=4, requests_per_minute=100)
     assert (gitlab_share(alone), takes_turns(alone)) == (Share(4, 100), False)
-    without_gitlab = deployment().model_copy(update={"gitlab": None})
+    without_gitlab = deployment().model_copy(update={"sources": {"keycloak": deployment().sources["keycloak"]}})
     assert (keycloak_share(without_gitlab), takes_turns(without_gitlab)) == (Share(1, None), False)
 
 
@@ -123,8 +122,8 @@ def test_both_at_once_make_no_more_requests_a_minute_than_the_deployment_may_get
     both = deployment(lab=lab, concurrency=concurrency, requests_per_minute=rate)
     of_gitlab, of_keycloak = Time(), Time()
     times = times_of_requests(lab, of_gitlab, of_keycloak)
-    pull_projects(GitLabClient(both, of_gitlab.patience), both, NOW)
-    KeycloakSource(both, AddressBook(KEY, []), of_keycloak.patience).pull_users(NOW)
+    pull_projects(GitLabClient(both, of_gitlab.patience), both, NOON)
+    KeycloakSource(both, BOOK, of_keycloak.patience).pull_users(NOON)
 
     assert len(times) >= 120 + 39
     assert most_in_a_minute(times) == rate
@@ -135,8 +134,8 @@ def test_pulls_that_take_turns_make_no_more_requests_a_minute_either(lab: RenkuL
     time = Time()
     times = times_of_requests(lab, time, time)
     for _ in range(3):
-        KeycloakSource(both, AddressBook(KEY, []), time.patience).pull_users(NOW)
-        pull_projects(GitLabClient(both, time.patience), both, NOW)
+        KeycloakSource(both, BOOK, time.patience).pull_users(NOON)
+        pull_projects(GitLabClient(both, time.patience), both, NOON)
 
     assert len(times) >= 3 * (120 + 39)
     assert most_in_a_minute(times) == 50

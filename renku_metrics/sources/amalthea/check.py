@@ -41,7 +41,7 @@ def check_amalthea(deployment: Deployment, now: dt.datetime) -> Iterator[Finding
 
 class _Checks:
     def __init__(self, deployment: Deployment, now: dt.datetime) -> None:
-        # Lines before the deployment's start count too, because the labels of any session tell.
+        # Lines before the deployment's start count too, because any session shows the labels.
         self._deployment = deployment.model_copy(update={"start": dt.date.min})
         self._amalthea = deployment.configured(Amalthea)
         self._now = now

@@ -176,7 +176,7 @@ class History:
                 # GitLab answers the same if the token may not see the project:
                 # docs/sources/gitlab.md#a-hidden-project-looks-like-one-that-is-gone
                 self._confirm_rights()
-                known.unread, known.importing, known.closed_at = None, False, self._pulled_at
+                known.unread, known.importing, known.closed_at = False, False, self._pulled_at
                 return
             if error.status == 403:
                 check_administrator(self._client)
@@ -186,11 +186,11 @@ class History:
         else:
             found = listed_project(project, known, self._deployment.name, self._pulled_at)
             if found.disabled:
-                known.unread, known.closed_at = None, self._pulled_at
+                known.unread, known.closed_at = False, self._pulled_at
             else:
                 yield found
             return
-        known.unread, known.closed_at = trouble, None
+        known.unread, known.closed_at = True, None
         self.summary.unread[project_id] = trouble
 
     def _facts(self) -> dict[str, Fact]:
@@ -226,8 +226,8 @@ class History:
             if read.state is None:
                 continue
             self._state.projects[read.project.id] = read.state
-            if read.state.unread:
-                self.summary.unread[read.project.id] = read.state.unread
+            if read.trouble:
+                self.summary.unread[read.project.id] = read.trouble
         commits = commits_frame(
             self._deployment.name, [(read.project.id, commit) for read in reads for commit in read.commits]
         )

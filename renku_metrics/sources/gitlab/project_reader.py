@@ -56,13 +56,15 @@ class Dating:
 class ProjectRead:
     """A part of the new commits and pushes of a project. The last part also holds what to remember of the project.
 
-    ``state``: None if more parts follow. ``unanswered``: the error if the project is unread because no answer came.
+    ``state``: None if more parts follow. ``trouble``: why the project is unread, if it is. ``unanswered``: the error if
+    it is unread because no answer came.
     """
 
     project: ListedProject
     state: ProjectState | None = None
     commits: list[Commit] = field(default_factory=list)
     pushes: list[Row] = field(default_factory=list)
+    trouble: str | None = None
     unanswered: NoAnswerError | None = None
 
     @property
@@ -112,7 +114,8 @@ class ProjectReader:
         if trouble and not unanswered and self._is_gone(project.id):
             trouble = None
         closed_at = None if trouble else self._pulled_at
-        yield ProjectRead(project, replace(known, unread=trouble, closed_at=closed_at), unanswered=unanswered)
+        state = replace(known, unread=trouble is not None, closed_at=closed_at)
+        yield ProjectRead(project, state, trouble=trouble, unanswered=unanswered)
 
     def _branches(self, project: ListedProject) -> Branches | None:
         if project.disabled:
@@ -142,7 +145,7 @@ class ProjectReader:
             closed_at=None,
             heads=branches.heads,
             default_head=branches.default_head,
-            unread="a branch without a commit" if branches.headless else None,
+            unread=branches.headless,
         )
         # Commits of an earlier pull are handed out again if their push event has come since.
         waiting = {commit.sha: commit for commit in since.unpushed}
@@ -157,6 +160,7 @@ class ProjectReader:
             state,
             [*passed_on, *(commit for commit in told if commit.event_day >= self._first_day)],
             [push for push in pushes if push["event_day"] >= self._first_day],
+            trouble="a branch without a commit" if branches.headless else None,
         )
 
     def _is_gone(self, project_id: int) -> bool:

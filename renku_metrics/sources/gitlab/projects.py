@@ -17,6 +17,8 @@ from renku_metrics.tables import RAW_GITLAB_PROJECTS
 
 BY_ID = {"pagination": "keyset", "order_by": "id", "sort": "asc"}
 ADMINISTRATOR = "set an administrator's token with scope read_api (and admin_mode if the server asks for it)"
+# GitLab may not say when a project was created. This time is before every commit, so none is taken for imported.
+UNDATED = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def pull_projects(client: GitLabClient, deployment: Deployment, pulled_at: dt.datetime) -> pd.DataFrame:
@@ -71,7 +73,7 @@ def project_row(project: Json, deployment: str, pulled_at: dt.datetime) -> dict[
     return {
         "deployment": deployment,
         "project_id": project["id"],
-        "created_at": read_time(project["created_at"]),
+        "created_at": read_time(project["created_at"]) or UNDATED,
         "creator_id": project.get("creator_id"),
         "namespace_id": namespace.get("id"),
         "namespace_kind": namespace.get("kind"),

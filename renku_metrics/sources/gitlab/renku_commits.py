@@ -172,9 +172,10 @@ COMMITTER_ADDRESS = re.compile(r"renku-python/tree/v|^renku\+[^@]*@datascience\.
 def read_message(message: str, *, by_renku: bool, domains: Collection[str]) -> RenkuMessage:
     """What renku did, according to the whole message of a commit.
 
-    ``by_renku``: whether renku is the committer. A rebase replaces the committer, so a message can be the UI's even if
-    renku is not. Then its prefix must be ``service`` or one of the deployment's ``domains``, because people write
-    `flights.py: dataset create helper` (docs/sources/renku-commits.md#a-rebase-replaces-the-committer).
+    ``by_renku``: whether renku is the committer. A rebase replaces the committer
+    (docs/sources/renku-commits.md#a-rebase-replaces-the-committer), so another committer's message can be the UI's too.
+    Then its prefix must be ``service`` or one of the deployment's ``domains``, because people also write
+    `flights.py: dataset create helper`.
     """
     text = _first_paragraph(message)
     if AUTOSAVE_MESSAGE.match(text):

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.events.union import from_commits
+from renku_metrics.schema import Shape
 from renku_metrics.sources.budget import lock_of_gitlab
 from renku_metrics.sources.gitlab.check import check_gitlab
 from renku_metrics.sources.gitlab.client import GitLabClient
@@ -21,12 +22,25 @@ from renku_metrics.sources.gitlab.users import pull_users
 from renku_metrics.sources.http import Say
 from renku_metrics.sources.source import Batch, Harvest, Request, Source, Stored
 from renku_metrics.tables import (
+    COMMAND,
+    DAY,
+    HELPER,
+    KEYED_HASH,
+    NOTHING,
+    NUMBER,
+    OPTION,
     RAW_GITLAB_COMMITS,
     RAW_GITLAB_PROJECTS,
     RAW_GITLAB_PUSHES,
     RAW_GITLAB_USERS,
     RAW_KEYCLOAK_USERS,
+    SHA,
+    TIME,
+    WORD,
+    any_of,
 )
+
+BRANCH = Shape("the beginning of a keyed hash", r"[0-9a-f]{16}")
 
 
 def _projects(request: Request) -> Iterator[Batch]:
@@ -90,6 +104,7 @@ GITLAB = Source(
     ),
     events_from=(RAW_GITLAB_COMMITS, RAW_GITLAB_PROJECTS, RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS),
     events=from_commits,
+    state_texts=any_of(NOTHING, NUMBER, WORD, TIME, DAY, KEYED_HASH, BRANCH, SHA, COMMAND, OPTION, HELPER),
     check=check_gitlab,
     plan=_plan,
     lock=lock_of_gitlab,

@@ -14,7 +14,7 @@ from renku_metrics.sources.gitlab.renku_commits import RenkuMessage
 
 # Raise it if the meaning of the state changes. Of a state with another version only the redated commits are kept, and
 # the next pull reads every project from the start.
-VERSION = 4
+VERSION = 5
 
 
 @dataclass
@@ -22,7 +22,7 @@ class ProjectState:
     """One project, as it was when it was last read.
 
     ``last_activity_at``: as GitLab wrote it then. ``heads``: head of each branch, by the keyed hash of the branch's
-    name. ``default_head``: that of the default branch. ``unread``: why the last try to read it failed.
+    name. ``default_head``: that of the default branch. ``unread``: whether the last try to read it failed.
     ``importing``: whether its import was still running. ``closed_at``: when it was last found gone or its repository
     disabled; this may change without any activity. ``pushes_until``: when its push events were last read.
     ``unpushed``: commits whose push event may still come.
@@ -32,7 +32,7 @@ class ProjectState:
     read_at: dt.datetime | None = None
     heads: dict[str, str] = field(default_factory=dict)
     default_head: str | None = None
-    unread: str | None = None
+    unread: bool = False
     importing: bool = False
     closed_at: dt.datetime | None = None
     pushes_until: dt.datetime | None = None

@@ -66,7 +66,10 @@ class KeycloakAdmin:
         return count
 
     def check_users_are_visible(self) -> None:
-        """Raises SourceError if the realm hides its users, because it does so without refusing the request."""
+        """Raises SourceError if the realm hides its users, which looks like a realm without users.
+
+        docs/sources/keycloak.md#users-are-hidden-without-a-refusal
+        """
         # A list by field holds service accounts too, so it holds at least the one that asks.
         # docs/sources/keycloak.md#a-list-by-field-holds-service-accounts
         if not self._list("users", "view-users", {"enabled": "true", "max": "1"}):

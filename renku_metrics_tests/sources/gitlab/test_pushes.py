@@ -1,204 +1,145 @@
-"""Which push brought which commit."""
+"""Push events as rows, and what whole pulls make of them: who pushed a commit."""
 
 from __future__ import annotations
 
-import random
-from dataclasses import replace
-
+import pandas as pd
 import pytest
 
-from renku_metrics.sources.addresses import Address
-from renku_metrics.sources.gitlab.commits import Commit
-from renku_metrics.sources.gitlab.pushes import Row, attribute
-from renku_metrics.sources.gitlab.renku_commits import RenkuMessage
-from renku_metrics_tests.sources.gitlab.keeping import (
-    ADA,
-    BOB,
-    DAY,
-    HOUR,
-    MINUTE,
-    NOW,
-)
-from renkulab.clock import Clock
-from renkulab.git import Repository
-from renkulab.gitlab import GitLab
+from renku_metrics.tables import RAW_GITLAB_PUSHES
+from renku_metrics_tests.sources.answers import LASTING
+from renku_metrics_tests.sources.gitlab.world import ADA, BOB, DAY, HOUR, LONG_BEFORE, NOON, Pulls, World, repository_of
+from renkulab.faults import Fault, Instead, server_error
 
 
-def history(**parents: str) -> dict[str, Commit]:
-    """Commits by name with the names of their parents; each is a minute younger than the one before."""
-    return {
-        name: Commit(
-            name,
-            above.split(),
-            NOW + number * MINUTE,
-            NOW,
-            Address(f"hash of {name[0]}", "personal"),
-            RenkuMessage(),
-            renku_committer=False,
-            read_by=1,
-        )
-        for number, (name, above) in enumerate(parents.items())
-    }
-
-
-def pushed(number: int, head: str | None, count: int, base: str | None = None, user: int = 7) -> Row:
-    return {
-        "push_id": number,
-        "pushed_at": NOW + number * HOUR,
-        "commit_to": head,
-        "commit_from": base,
-        "commit_count": count,
-        "gitlab_user_id": user,
-    }
-
-
-def pushers(commits: dict[str, Commit], pushes: list[Row]) -> dict[str, tuple[int | None, int | None]]:
-    """Pusher and number of addresses by commit, of those that a push brought."""
-    brought = attribute(commits, pushes)
-    assert brought == {sha for sha, commit in commits.items() if commit.push_addresses is not None}
-    return {sha: (commits[sha].pusher_id, commits[sha].push_addresses) for sha in sorted(brought)}
-
-
-def test_a_push_brings_what_its_base_does_not_hold() -> None:
-    commits = history(a="", b="a", c="b", d="c")
-    assert pushers(commits, [pushed(1, "d", 2, "b")]) == {"c": (7, 2), "d": (7, 2)}
-
-
-def test_commits_of_one_person_carry_one_address() -> None:
-    commits = history(a1="", a2="a1", a3="a2")
-    assert pushers(commits, [pushed(1, "a3", 3)]) == dict.fromkeys(commits, (7, 1))
-
-
-def test_each_commit_belongs_to_the_earliest_push_whatever_the_order() -> None:
-    commits = history(a="", b="a", c="b")
-    pushes = [pushed(2, "c", 3, user=2), pushed(1, "b", 2, user=1)]
-    assert pushers(commits, pushes) == {"a": (1, 2), "b": (1, 2), "c": (2, 3)}
-
-
-def test_of_pushes_at_the_same_time_the_first_id_wins() -> None:
-    commits = history(a="")
-    pushes = [{**pushed(number, "a", 1, user=number), "pushed_at": NOW} for number in (9, 8)]
-    assert pushers(commits, pushes) == {"a": (8, 1)}
-
-
-def test_a_new_branch_brings_as_many_as_gitlab_counted_where_history_is_a_line() -> None:
-    commits = history(a="", b="a", c="b", d="c")
-    assert pushers(commits, [pushed(1, "d", 2)]) == {"c": (7, 2), "d": (7, 2)}
-
-
-def test_a_merge_brings_what_was_not_pushed_before_and_counts_all_it_holds() -> None:
-    # a - b ----- m     master; feature f1, f2 was pushed before.
-    #  \- f1 - f2 /
-    commits = history(a="", b="a", f1="a", f2="f1", m="b f2")
-    pushes = [pushed(1, "f2", 2, user=1), pushed(2, "m", 3, "b", user=2)]
-    assert pushers(commits, pushes) == {"f1": (1, 1), "f2": (1, 1), "m": (2, 2)}
-
-
-def test_a_merge_is_uncertain_when_the_count_fits_no_known_base() -> None:
-    commits = history(a="", b="a", f1="a", f2="f1", m="b f2")
-    assert pushers(commits, [pushed(1, "m", 3)]) == {}
-    assert pushers(commits, [pushed(1, "m", 3, "gone")]) == {}
-    assert pushers(commits, [pushed(1, "m", 2, "b")]) == {}
-    assert pushers(commits, [pushed(1, "m", 5)]) == dict.fromkeys(commits, (7, 4))
-
-
-def test_a_part_of_history_is_enough_when_the_rest_is_old() -> None:
-    # x and y are stored already and not told of again.
-    commits = history(b="x", f="y", m="b f")
-    assert pushers(commits, [pushed(1, "m", 3, "x")]) == {"b": (7, 3), "f": (7, 3), "m": (7, 3)}
-    assert pushers(history(b="x", f="y", m="b f"), [pushed(1, "m", 4, "x")]) == {}
-    assert pushers(history(c="b"), [pushed(1, "c", 2)]) == {}
-
-
-def test_a_clock_that_runs_wrong_makes_a_merge_at_most_uncertain() -> None:
-    commits = history(a="", b="a", f1="a", f2="f1", m="b f2")
-    for name, days in (("a", 3), ("f1", -400), ("b", 9)):
-        commits[name] = replace(commits[name], dated_at=NOW + days * DAY)
-    assert pushers(commits, [pushed(2, "m", 3, "b")]) in ({}, {"f1": (7, 2), "f2": (7, 2), "m": (7, 2)})
-
-
-@pytest.mark.parametrize("event", [pushed(1, None, 0), pushed(1, "c", 0, "b"), pushed(1, "elsewhere", 2)])
-def test_events_without_commits_bring_none(event: Row) -> None:
-    assert pushers(history(a="", b="a", c="b"), [event]) == {}
-
-
-def test_the_push_of_a_deleted_account_brings_its_commits_for_nobody() -> None:
-    commits = history(a="")
-    assert attribute(commits, [{**pushed(1, "a", 1), "gitlab_user_id": None}]) == {"a"}
-    assert (commits["a"].pusher_id, commits["a"].push_addresses) == (None, 1)
-
-
-def test_what_an_uncertain_push_brought_is_no_later_ones() -> None:
-    # Who pushed the new branch with f1, b and m cannot be told; whoever moves master there brings n alone.
-    commits = history(a="", b="a", f1="a", m="b f1", n="m")
-    pushes = [pushed(1, "m", 3, user=1), pushed(2, "n", 4, "a", user=2)]
-    assert pushers(commits, pushes) == {"n": (2, 4)}
-
-
-def test_what_a_branch_showed_without_bringing_is_no_later_pushs() -> None:
-    commits = history(a="", b="a", c="b")
-    shown = pushed(1, "b", 0, user=1)
-    assert pushers(commits, [shown, pushed(2, "c", 3, user=2)]) == {"c": (2, 3)}
-
-
-def test_what_an_earlier_pull_saw_was_not_brought_after_it() -> None:
-    commits = history(a="", b="a")
-    commits["a"] = replace(commits["a"], seen_at=NOW - 2 * DAY)
-    assert pushers(commits, [pushed(1, "b", 2)]) == {"b": (7, 2)}
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_no_push_is_ever_taken_for_anothers(seed: int) -> None:
-    """Random histories with merges, bulk pushes, deleted branches and wrong clocks, against what happened."""
-    chance = random.Random(seed)
-    gitlab = GitLab(Clock(NOW))
-    users = [gitlab.add_user(f"u{number}", f"u{number}@x.example", NOW) for number in range(4)]
-    repository = Repository()
-    project = gitlab.create_project("p", gitlab.add_group("g"), users[0], NOW, repository=repository)
-    at = NOW
-    truth: dict[str, int] = {}
-    for _ in range(60):
-        at += MINUTE
-        user = chance.choice(users)
-        branch = chance.choice(["master", "one", "two"])
-        head = repository.branches.get(branch) or repository.branches.get("master")
-        before = set(repository.commits)
-        for _ in range(chance.randint(1, 3)):
-            other = repository.branches.get(chance.choice(["master", "one", "two"]))
-            parents = [head] if head else []
-            if other and other != head and chance.random() < 0.4:
-                parents.append(other)
-            wrong = chance.choice([0, 0, 0, 0, -500, 500]) * MINUTE
-            head = repository.commit("work", chance.choice([ADA, BOB]), at + wrong, parents=parents).sha
-        truth |= dict.fromkeys(set(repository.commits) - before, user.id)
-        gitlab.push(project, user, {branch: head}, at)
-        if chance.random() < 0.05 and branch != "master":
-            gitlab.push(project, user, {branch: None}, at)
-    known = {
-        commit.sha: Commit(
-            commit.sha,
-            list(commit.parents),
-            commit.committed_at,
-            at,
-            Address(commit.author.email, "personal"),
-            RenkuMessage(),
-            renku_committer=False,
-            read_by=1,
-        )
-        for commit in repository.log(list(repository.branches.values()))
-    }
-    events = [
-        {
-            "push_id": event.id,
-            "pushed_at": event.created_at,
-            "commit_to": event.commit_to,
-            "commit_from": event.commit_from,
-            "commit_count": event.commit_count,
-            "gitlab_user_id": event.author_id,
-        }
-        for event in gitlab.events
+def test_pushes_become_rows_without_names(world: World, pulls: Pulls) -> None:
+    project = world.project(2)
+    ada = world.ada
+    before = repository_of(project).branches["master"]
+    commit = world.commit(project, pusher=ada, at=NOON - HOUR)
+    world.gitlab.push(project, ada, {"gone": commit.sha}, NOON)
+    world.gitlab.push(project, ada, {"gone": None}, NOON)
+    world.gitlab.delete_user(ada)
+    pulls.pull(with_pushes=True)
+    row = {"deployment": "lab", "event_day": "2026-11-16", "project_id": project.id, "ref_type": "branch"}
+    moved, created, removed = (event.id for event in world.gitlab.events)
+    expected = [
+        {"push_id": moved, "pushed_at": NOON - HOUR, "action": "pushed", "commit_count": 1, "commit_from": before},
+        {"push_id": created, "pushed_at": NOON, "action": "created", "commit_count": 0},
+        {"push_id": removed, "pushed_at": NOON, "action": "removed", "commit_count": 0, "commit_from": commit.sha},
     ]
-    chance.shuffle(events)
-    brought = attribute(known, events)
-    assert {sha: known[sha].pusher_id for sha in brought} == {sha: truth[sha] for sha in brought}
-    assert len(brought) > 0.8 * len(known)
+    for content in expected:
+        content |= row | {"pulled_at": NOON} | ({} if content["action"] == "removed" else {"commit_to": commit.sha})
+    pd.testing.assert_frame_equal(pulls.pushes, RAW_GITLAB_PUSHES.frame(expected))
+
+
+def test_a_commit_carries_who_pushed_it(world: World, pulls: Pulls) -> None:
+    project = world.project(3)
+    ada, bob = world.ada, world.gitlab.add_user("bob", BOB.email, LONG_BEFORE)
+    first = world.commit(project, pusher=ada)
+    pulls.pull(with_pushes=True)
+    assert tuple(pulls.row(project, first)[["pusher_id", "push_addresses"]]) == (ada.id, 1)
+    world.advance(DAY)
+    second = world.commit(project, author=ADA, pusher=bob)
+    pulls.pull(with_pushes=True)
+    assert tuple(pulls.row(project, second)[["pusher_id", "push_addresses"]]) == (bob.id, 1)
+    assert pulls.of(project) == world.reachable(project)
+    imported = pulls.commits[~pulls.commits["sha"].isin([first.sha, second.sha])]
+    assert imported["pusher_id"].isna().all()
+
+
+def test_an_event_that_comes_after_its_commit_still_tells_who_pushed(world: World, pulls: Pulls) -> None:
+    project = world.project(3)
+    pulls.pull(with_pushes=True)
+    world.advance(10 * DAY)
+    late = world.commit(project, dated=NOON)
+    event = world.gitlab.events.pop()
+    pulls.pull(with_pushes=True)
+    assert pd.isna(pulls.row(project, late)["pusher_id"])
+    world.gitlab.events.append(event)
+    world.advance(HOUR)
+    pulls.pull(with_pushes=True)
+    assert pulls.row(project, late)["pusher_id"] == event.author_id
+    assert pulls.of(project) == world.reachable(project)
+
+
+def test_events_are_asked_for_from_a_little_before_the_last_time(world: World, pulls: Pulls) -> None:
+    project = world.project(3)
+    asked_after = []
+    for _ in range(2):
+        world.commit(project)
+        pulls.pull(with_pushes=True)
+        asked_after += [request.query.get("after") for request in world.lab.requests.matching("events$")]
+        world.advance(DAY)
+    assert asked_after == [None, ["2026-11-14"]]
+    assert len(pulls.pushes) == 2
+
+
+def test_without_pushes_no_events_are_asked_for_and_the_first_time_with_them_makes_good(
+    world: World, pulls: Pulls
+) -> None:
+    project = world.project(3)
+    commit = world.commit(project, at=NOON - 20 * DAY)
+    pulls.pull()
+    assert pulls.asked("events") == 0
+    assert pd.isna(pulls.row(project, commit)["pusher_id"])
+    world.advance(30 * DAY)
+    pulls.pull(with_pushes=True)
+    assert not pd.isna(pulls.row(project, commit)["pusher_id"])
+    world.advance(DAY)
+    pulls.pull(with_pushes=True)
+    assert pulls.asked("/projects/") == 0
+
+
+@pytest.mark.parametrize("fault", [Instead(403, b"{}", {"Content-Type": "application/json"}), server_error(500)])
+def test_events_that_cannot_be_had_stop_no_commits(world: World, pulls: Pulls, fault: Instead) -> None:
+    project = world.project(3)
+    commit = world.commit(project)
+    world.lab.faults.add("events", fault, times=None)
+    assert pulls.pull(with_pushes=True).complete
+    assert pulls.of(project) == world.reachable(project)
+    world.lab.faults.clear()
+    world.advance(DAY)
+    world.commit(project)
+    pulls.pull(with_pushes=True)
+    assert len(pulls.pushes) == 2
+    assert pulls.row(project, commit)["pusher_id"] == world.ada.id
+
+
+def test_an_import_of_which_no_event_tells_is_not_waited_for(world: World, pulls: Pulls) -> None:
+    project = world.project(3)
+    pulls.pull(with_pushes=True)
+    world.advance(DAY)
+    repository = repository_of(project)
+    for number in range(1001):
+        repository.commit(f"imported {number}", ADA, world.now, branch="master")
+    world.gitlab.push(project, world.ada, {"brought": repository.branches["master"]}, world.now, quiet=True)
+    project.last_activity_at = world.now
+    pulls.pull(with_pushes=True)
+    assert pulls.of(project) == world.reachable(project)
+    assert len(pulls.state or b"") < 2000
+
+
+@pytest.mark.parametrize("fault", LASTING.values(), ids=LASTING)
+def test_push_events_that_cannot_be_had_cost_the_pushers_and_nothing_else(
+    fault: Fault, world: World, pulls: Pulls
+) -> None:
+    project = world.project(commits=1)
+    commit = world.commit(project)
+    world.lab.faults.add("/events", fault, times=None)
+    assert pulls.pull(with_pushes=True).complete
+    assert pulls.of(project) == world.reachable(project)
+    world.lab.faults.clear()
+    world.advance(HOUR)
+    pulls.pull(with_pushes=True)
+    assert pulls.row(project, commit)["pusher_id"] == world.ada.id
+
+
+def test_the_pusher_is_told_of_commits_that_were_pulled_without_push_events(world: World, pulls: Pulls) -> None:
+    project = world.project(commits=1)
+    pulls.pull(with_pushes=True)
+    world.advance(DAY)
+    commit = world.commit(project)
+    pulls.pull()
+    world.advance(30 * DAY)
+    pulls.pull(with_pushes=True, anew=True)
+    assert pulls.row(project, commit)["pusher_id"] == world.ada.id

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from renku_metrics.sources.gitlab.renku_commits import COMMANDS, HELPERS, RenkuMessage, is_renku_committer, read_message
+from renku_metrics_tests.histories import real_histories
 
-HISTORIES = Path(__file__).resolve().parents[3] / "shared" / "data" / "renku_projects"
 NOT_RENKU = RenkuMessage()
 DOMAINS = ["renkulab.io"]
 
@@ -227,7 +226,7 @@ def test_committer_is_renku(name: str, email: str, *, expected: bool) -> None:
 
 
 def real_commits() -> Iterator[dict[str, Any]]:
-    for path in sorted(HISTORIES.glob("*.jsonl")):
+    for path in sorted(real_histories().glob("*.jsonl")):
         with path.open(encoding="utf-8") as lines:
             yield from map(json.loads, lines)
 
@@ -237,10 +236,6 @@ def read_real(commit: dict[str, Any]) -> RenkuMessage:
     return read_message(commit["message"], by_renku=by_renku, domains=DOMAINS)
 
 
-needs_histories = pytest.mark.skipif(not HISTORIES.is_dir(), reason="the real histories are not on this machine")
-
-
-@needs_histories
 def test_datasets_and_runs_of_real_histories_are_those_an_independent_search_finds() -> None:
     # Of these histories it is known that all are by renku itself and no user command behind `renku run` matters.
     patterns = {
@@ -271,7 +266,6 @@ def test_datasets_and_runs_of_real_histories_are_those_an_independent_search_fin
     }
 
 
-@needs_histories
 def test_every_message_of_the_renku_committer_in_real_histories_is_recognised() -> None:
     by_renku = [c for c in real_commits() if is_renku_committer(c["committer_name"], c["committer_email"])]
 

@@ -1,223 +1,154 @@
-"""Whatever happens while users are read: what came is kept, what did not is asked for again."""
+"""The table of users: what a row holds, who is a bot, and whose addresses are asked for."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from renku_metrics.errors import SourceError
 from renku_metrics.sources.gitlab import client as gitlab_client
-from renku_metrics.sources.gitlab import users as gitlab_users
-from renku_metrics.sources.gitlab.client import GitLabClient
-from renku_metrics.sources.gitlab.users import UsersBatch, pull_users
+from renku_metrics.sources.gitlab.users import is_bot, keycloak_id
 from renku_metrics.sources.http import Patience
-from renku_metrics.tables import RAW_GITLAB_USERS
-from renku_metrics_tests.sources.gitlab.keeping import BOOK, DAY, NOW, VARIABLE, deployment_of
-from renkulab.faults import (
-    PASSING,
-    Fault,
-    json_object,
-    redirect,
-    refused,
-    server_error,
-    unauthorized,
+from renku_metrics_tests.sources.answers import json_answer
+from renku_metrics_tests.sources.gitlab.world import BOOK, DAY, KEYCLOAK_ID, NOON, Pulls, World
+
+
+def hashes(*addresses: str) -> list[str]:
+    return sorted(BOOK.hash(address) for address in addresses)
+
+
+def test_a_user_has_the_hash_of_every_confirmed_address_and_no_other(world: World, pulls: Pulls) -> None:
+    ada = world.gitlab.add_user("ada", "Ada@University.example", NOON - 9 * DAY, keycloak_id=KEYCLOAK_ID)
+    ada.public_email = "ada@public.example"
+    ada.commit_email = f"{ada.id}-ada@users.noreply.lab.example"
+    world.gitlab.add_email(ada, "ada@home.example", NOON)
+    world.gitlab.add_email(ada, "boss@university.example", NOON, confirmed=False)
+    bob = world.gitlab.add_user("bob", "bob@university.example", NOON, confirmed=False)
+    pulls.pull_users()
+    row = pulls.user(ada)
+    addresses = ("ada@university.example", "ada@public.example", "ada@home.example")
+    assert list(row["address_hashes"]) == hashes(*addresses)
+    assert row["keycloak_id"] == KEYCLOAK_ID
+    assert row["created_at"] == NOON - 9 * DAY
+    assert not row["bot"]
+    assert list(pulls.user(bob)["address_hashes"]) == []
+    assert pd.isna(pulls.user(bob)["keycloak_id"])
+    assert len(pulls.users) == 3
+
+
+def test_bots_are_told_from_people(world: World, pulls: Pulls) -> None:
+    project = world.project()
+    token = world.gitlab.add_project_bot(project, "lab.example", NOON)
+    blocked = world.gitlab.add_user("spammer", "spam@spam.example", NOON)
+    blocked.state = "blocked"
+    pulls.pull_users()
+    assert pulls.user(token)["bot"]
+    assert not pulls.user(blocked)["bot"]
+    assert pulls.user(blocked)["state"] == "blocked"
+
+
+@pytest.mark.parametrize(
+    ("username", "marked", "bot"),
+    [
+        ("ada", False, False),
+        ("robot", True, True),
+        ("project_12_bot", False, True),
+        ("project_12_bot_1a2b", None, True),
+        ("group_3_bot2", False, True),
+        ("project_bot", False, False),
+        ("ghost", False, True),
+        ("support-bot", None, True),
+        ("support-botany", False, False),
+    ],
 )
-from renkulab.gitlab import User
-from renkulab.server import RenkuLab
-
-LASTING = {
-    **{str(status): refused(status) for status in (400, 403)},
-    "500 for good": server_error(500),
-    "502 for good": server_error(502),
-    "object": json_object(),
-}
-FATAL = {"token refused": unauthorized(), "redirect": redirect("https://elsewhere.example/login")}
-# Tenths of a second, for the faults that only time ends.
-HASTY = Patience(timeout=0.2, longest_body=0.2, sleep=lambda seconds: None)
-PEOPLE = 7
+def test_older_versions_do_not_mark_all_bots(username: str, marked: bool | None, bot: bool) -> None:
+    assert is_bot({"username": username} | ({} if marked is None else {"bot": marked})) is bot
 
 
-@pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
-    monkeypatch.setattr(gitlab_users, "USERS_A_BATCH", 2)
-    with RenkuLab("lab", tmp_path / "audit", now=NOW) as lab:
-        monkeypatch.setenv(VARIABLE, lab.gitlab_token)
-        yield lab
-
-
-@pytest.fixture
-def people(lab: RenkuLab, monkeypatch: pytest.MonkeyPatch) -> list[User]:
-    """Each with a second address, and active on another day; short pages, so that they are on several."""
-    monkeypatch.setattr(gitlab_client, "PAGE", 3)
-    made = [lab.gitlab.add_user(f"u{number}", f"u{number}@x.example", NOW - 90 * DAY) for number in range(PEOPLE)]
-    for number, user in enumerate(made):
-        lab.gitlab.add_email(user, f"u{number}@home.example", NOW - 80 * DAY)
-        user.last_activity_on = (NOW - number * DAY).date()
-    return made
-
-
-class Kept:
-    """The users as the store unites what pulls bring, whether they come to their end or not."""
-
-    def __init__(self, lab: RenkuLab) -> None:
-        self.lab = lab
-        self.rows = RAW_GITLAB_USERS.frame()
-        self.asked: list[int] = []
-        self.unread = 0
-        self.said: list[str] = []
-
-    def pull(self, patience: Patience = HASTY) -> bool:
-        """Whether it came to its end; ``asked`` are then those whose addresses it asked for."""
-        self.lab.requests.clear()
-        self.unread = 0
-        deployment = deployment_of(self.lab)
-        client = GitLabClient(deployment, patience, self.said.append)
-        try:
-            for batch in pull_users(client, deployment, BOOK, self.rows, self.lab.clock.now()):
-                self._keep(batch)
-        except SourceError:
-            return False
-        finally:
-            paths = [request.path for request in self.lab.requests.matching("/emails$")]
-            self.asked = sorted({int(re.sub(r"\D", "", path.partition("/users/")[2])) for path in paths})
-        return True
-
-    def _keep(self, batch: UsersBatch) -> None:
-        self.rows = RAW_GITLAB_USERS.merge(self.rows, batch.rows)
-        self.unread += batch.unread
-
-    def addresses(self) -> dict[int, list[str]]:
-        held = zip(self.rows["gitlab_user_id"], self.rows["address_hashes"], strict=True)
-        return {user_id: list(hashes) for user_id, hashes in held}
-
-
-def all_addresses(lab: RenkuLab) -> dict[int, list[str]]:
-    return {
-        user.id: sorted(BOOK.hash(address) for address in [user.email, *(email.email for email in user.emails)])
-        for user in lab.gitlab.users.values()
-    }
-
-
-def requests_of_a_clean_pull(lab: RenkuLab) -> int:
-    kept = Kept(lab)
-    assert kept.pull()
-    assert kept.addresses() == all_addresses(lab)
-    # Three pages of the administrator and the people, and the addresses of each.
-    assert len(lab.requests) == 3 + 8
-    return len(lab.requests)
-
-
-@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
-def test_what_passes_changes_nothing_at_any_request(lab: RenkuLab, people: list[User], fault: Fault) -> None:
-    for place in range(1, requests_of_a_clean_pull(lab) + 1):
-        kept = Kept(lab)
-        lab.faults.clear()
-        lab.faults.add("", fault, at=place)
-        assert kept.pull()
-        assert kept.unread == 0
-        assert kept.addresses() == all_addresses(lab)
-
-
-@pytest.mark.parametrize("fault", [*LASTING.values(), *FATAL.values()], ids=[*LASTING, *FATAL])
-def test_what_does_not_pass_is_made_good_by_the_next_pull(lab: RenkuLab, people: list[User], fault: Fault) -> None:
-    for place in range(1, requests_of_a_clean_pull(lab) + 1):
-        kept = Kept(lab)
-        lab.faults.clear()
-        lab.faults.add("", fault, at=place, times=7)
-        kept.pull()
-        before = set(kept.rows.dropna(subset="addresses_on")["gitlab_user_id"])
-        lab.faults.clear()
-        lab.clock.set(NOW + DAY)
-        assert kept.pull()
-        assert kept.addresses() == all_addresses(lab)
-        # Not again, but for who was active on the very last day.
-        assert set(kept.asked) & before <= {people[0].id}
-
-
-def test_addresses_read_before_the_token_is_refused_are_kept_and_not_asked_for_again(lab: RenkuLab) -> None:
-    made = [lab.gitlab.add_user(f"u{number}", f"u{number}@x.example", NOW - 90 * DAY) for number in range(300)]
-    for number, user in enumerate(made):
-        lab.gitlab.add_email(user, f"u{number}@home.example", NOW - 80 * DAY)
-    lab.faults.add("/emails$", unauthorized(), at=250, times=None)
-    kept = Kept(lab)
-    assert not kept.pull()
-    # Those in flight beside the one that was refused may have been asked before or after it.
-    assert 249 <= len(kept.rows) <= 252
-    lab.faults.clear()
-    assert kept.pull()
-    assert len(kept.asked) <= 52
-    assert kept.addresses() == all_addresses(lab)
-
-
-@pytest.mark.parametrize("fault", LASTING.values(), ids=LASTING)
-def test_one_user_whose_addresses_cannot_be_had_stops_nobody_and_is_asked_for_again(
-    lab: RenkuLab, people: list[User], fault: Fault
+@pytest.mark.parametrize(
+    ("identities", "expected"),
+    [
+        ([], None),
+        ([("oauth2_generic", KEYCLOAK_ID)], KEYCLOAK_ID),
+        ([("google", "0a0a0a0a-0000-4000-8000-000000000000"), ("openid_connect", KEYCLOAK_ID)], KEYCLOAK_ID),
+        ([("google", "123"), ("saml", KEYCLOAK_ID)], KEYCLOAK_ID),
+        ([("github", "123"), ("google", None)], None),
+        ([("oauth2_generic", None), ("renku", KEYCLOAK_ID)], KEYCLOAK_ID),
+    ],
+)
+def test_the_keycloak_id_is_the_identity_at_keycloak(
+    identities: list[tuple[str, str | None]], expected: str | None
 ) -> None:
-    broken = people[5]
-    lab.faults.add(f"/users/{broken.id}/emails", fault, times=None)
-    kept = Kept(lab)
-    for _ in range(3):
-        assert kept.pull()
-        assert kept.unread == 1
-        expected = all_addresses(lab) | {broken.id: [BOOK.hash(broken.email)]}
-        assert kept.addresses() == expected
-        # Nobody is active any more, and the others' addresses are known.
-        lab.clock.advance(DAY)
-    assert kept.asked == [people[0].id, broken.id]
-    lab.faults.clear()
-    assert kept.pull()
-    assert kept.unread == 0
-    assert kept.addresses() == all_addresses(lab)
-    assert kept.pull()
-    assert kept.asked == [people[0].id]
+    given = [{"provider": provider, "extern_uid": uid, "saml_provider_id": None} for provider, uid in identities]
+    assert keycloak_id(given) == keycloak_id(list(reversed(given))) == expected
 
 
-def test_a_known_user_whose_new_address_cannot_be_had_is_asked_for_again(lab: RenkuLab, people: list[User]) -> None:
-    kept = Kept(lab)
-    assert kept.pull()
-    lab.clock.advance(DAY)
-    changed, other = people[5], people[6]
-    lab.gitlab.add_email(changed, "new@home.example", lab.clock.now())
-    changed.last_activity_on = lab.clock.now().date()
-    lab.faults.add(f"/users/{changed.id}/emails", refused(403), times=None)
-    assert kept.pull()
-    assert kept.unread == 1
-    # Meanwhile somebody else moves the last day on.
-    lab.clock.advance(3 * DAY)
-    other.last_activity_on = lab.clock.now().date()
-    lab.faults.clear()
-    assert kept.pull()
-    assert kept.asked == [changed.id, other.id]
-    assert kept.addresses() == all_addresses(lab)
+@pytest.mark.parametrize("version", [(14, 10, 5), (16, 4, 0), (16, 5, 0)])
+def test_users_of_old_and_new_versions_are_whole(world: World, pulls: Pulls, version: tuple[int, int, int]) -> None:
+    world.gitlab.version = version
+    made = [world.gitlab.add_user(f"u{number}", f"u{number}@x.example", NOON).id for number in range(230)]
+    pulls.pull_users()
+    assert list(pulls.users["gitlab_user_id"]) == [world.lab.administrator.id, *made]
 
 
-@pytest.mark.parametrize(("fault", "why"), [(refused(403), "status 403"), (server_error(502), "status 502")])
-def test_a_server_that_gives_nobodys_addresses_ends_the_pull(lab: RenkuLab, fault: Fault, why: str) -> None:
-    for number in range(60):
-        lab.gitlab.add_user(f"u{number}", f"u{number}@x.example", NOW)
-    lab.faults.add("/emails$", fault, times=None)
-    client = GitLabClient(deployment_of(lab), HASTY)
-    with pytest.raises(SourceError, match=rf"^lab: gitlab: .*{why}"):
-        list(pull_users(client, deployment_of(lab), BOOK, RAW_GITLAB_USERS.frame(), NOW))
-    assert len({request.path for request in lab.requests}) < 25
+def test_a_version_that_refuses_to_page_users_by_key_is_paged_by_number(world: World, pulls: Pulls) -> None:
+    world.gitlab.version = (16, 4, 0)
+    made = [world.gitlab.add_user(f"u{number}", f"u{number}@x.example", NOON).id for number in range(230)]
+    world.lab.faults.add("users$", json_answer({"error": "Keyset pagination is not yet available"}, 405))
+    pulls.pull_users()
+    assert list(pulls.users["gitlab_user_id"]) == [world.lab.administrator.id, *made]
 
 
-def test_pulling_again_changes_no_row(lab: RenkuLab, people: list[User]) -> None:
-    kept = Kept(lab)
-    kept.pull()
-    before = kept.rows
-    kept.pull()
-    pd.testing.assert_frame_equal(kept.rows, before)
+def test_secondary_addresses_are_asked_for_only_where_they_can_have_changed(world: World, pulls: Pulls) -> None:
+    def asked() -> set[int]:
+        return {int(request.path.split("/")[-2]) for request in world.lab.requests.matching(r"/users/\d+/emails")}
+
+    asleep, awake, lately, never = (
+        world.gitlab.add_user(name, f"{name}@x.example", NOON - 90 * DAY)
+        for name in ("asleep", "awake", "lately", "never")
+    )
+    for user, days in ((asleep, 40), (awake, 40), (lately, 2)):
+        user.last_activity_on = (NOON - days * DAY).date()
+    pulls.pull_users()
+    assert asked() == {world.lab.administrator.id, asleep.id, awake.id, lately.id, never.id}
+    world.advance(DAY)
+    awake.last_activity_on = world.now.date()
+    new = world.gitlab.add_user("new", "new@x.example", NOON)
+    world.gitlab.add_email(awake, "awake@home.example", NOON)
+    world.gitlab.add_email(lately, "lately@home.example", NOON)
+    pulls.pull_users()
+    assert asked() == {awake.id, lately.id, new.id}
+    assert list(pulls.user(awake)["address_hashes"]) == hashes("awake@x.example", "awake@home.example")
+    assert list(pulls.user(lately)["address_hashes"]) == hashes("lately@x.example", "lately@home.example")
+    never.last_activity_on = world.now.date()
+    pulls.pull_users()
+    assert never.id in asked()
 
 
-def test_progress_is_told_to_the_log(lab: RenkuLab, people: list[User]) -> None:
-    kept = Kept(lab)
-    kept.pull(Patience(sleep=lambda seconds: None, clock=lambda: 2.0 * len(lab.requests)))
-    *others, last = kept.said
+def test_a_user_deleted_while_users_are_read_is_no_fault(world: World, pulls: Pulls) -> None:
+    ada = world.gitlab.add_user("ada", "ada@x.example", NOON)
+    world.lab.faults.add(f"users/{ada.id}/emails", json_answer({"message": "404 User Not Found"}, 404))
+    pulls.pull_users()
+    assert list(pulls.user(ada)["address_hashes"]) == hashes("ada@x.example")
+
+
+@pytest.mark.usefixtures("people")
+def test_pulling_again_changes_no_row(pulls: Pulls) -> None:
+    pulls.pull_users()
+    before = pulls.users
+    pulls.pull_users()
+    pd.testing.assert_frame_equal(pulls.users, before)
+
+
+@pytest.mark.usefixtures("people")
+def test_progress_is_told_to_the_log(world: World, pulls: Pulls, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gitlab_client, "PAGE", 3)
+    said: list[str] = []
+    pulls.say = said.append
+    pulls.patience = Patience(sleep=lambda seconds: None, clock=lambda: 2.0 * len(world.lab.requests))
+    pulls.pull_users()
+    *others, last = said
     assert others[0] == "lab: gitlab: 8 users so far, 3 requests, 0 requests/s"
     assert all(
         re.fullmatch(r"lab: gitlab: \d of 8 users, \d+ requests, [01] requests/s.*", line) for line in others[1:]

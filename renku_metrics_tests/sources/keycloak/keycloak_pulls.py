@@ -9,12 +9,15 @@ from typing import Any
 
 import pandas as pd
 
-from renku_metrics.deployments import Deployment, Keycloak
+from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
 from renku_metrics.periods import Span
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.http import Patience, Say, say_nothing
-from renku_metrics.sources.keycloak.realm import KeycloakSource, LoginsBatch, LoginsState
+from renku_metrics.sources.keycloak.realm import KeycloakSource, LoginsState
+from renku_metrics.sources.keycloak.section import Keycloak
+from renku_metrics.sources.source import Batch
+from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_KEYCLOAK_LOGINS
 from renkulab.server import RenkuLab
 
@@ -43,31 +46,32 @@ def deployment(lab: RenkuLab, **changes: Any) -> Deployment:
         "client_id": lab.keycloak_client_id,
         "client_secret": "${LAB_KEYCLOAK_SECRET}",
     } | changes
-    return Deployment(name="lab", title="Lab", start=START, keycloak=Keycloak.model_validate(section))
+    return Deployment(name="lab", title="Lab", start=START, sources={"keycloak": Keycloak.model_validate(section)})
 
 
 def source(lab: RenkuLab, patience: Patience = IMPATIENT, say: Say = say_nothing, **changes: Any) -> KeycloakSource:
     return KeycloakSource(deployment(lab, **changes), AddressBook(KEY, []), patience, say)
 
 
-def united(batches: Iterable[LoginsBatch]) -> LoginsPull:
+def united(batches: Iterable[Batch]) -> LoginsPull:
     """Only the last batch tells what was seen."""
     *others, last = batches
-    assert last.seen is not None
-    assert not any(batch.seen for batch in others)
+    assert last.state is not None
+    assert not any(batch.seen or batch.state or batch.notes for batch in others)
+    assert len(last.seen) <= 1
     rows = RAW_KEYCLOAK_LOGINS.frame()
     for batch in (*others, last):
-        rows = RAW_KEYCLOAK_LOGINS.merge(rows, batch.rows)
-    return LoginsPull(rows, last.seen.span, last.seen.state, last.seen.notes)
+        rows = merge(RAW_KEYCLOAK_LOGINS, rows, batch.rows[RAW_KEYCLOAK_LOGINS.name])
+    return LoginsPull(rows, next(iter(last.seen), None), LoginsState.from_json(last.state), tuple(last.notes))
 
 
-def kept_of_failed(batches: Iterable[LoginsBatch]) -> pd.DataFrame:
+def kept_of_failed(batches: Iterable[Batch]) -> pd.DataFrame:
     """The rows that came before the pull failed, none of which says that it saw everything."""
     rows = RAW_KEYCLOAK_LOGINS.frame()
     try:
         for batch in batches:
-            assert batch.seen is None
-            rows = RAW_KEYCLOAK_LOGINS.merge(rows, batch.rows)
+            assert (batch.seen, batch.state) == ((), None)
+            rows = merge(RAW_KEYCLOAK_LOGINS, rows, batch.rows[RAW_KEYCLOAK_LOGINS.name])
     except SourceError:
         return rows
     raise AssertionError("the pull did not fail")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,13 +11,22 @@ from renku_metrics.sources.http import Patience
 from renku_metrics.sources.keycloak import admin as keycloak_admin
 from renku_metrics.sources.keycloak import realm as keycloak
 from renku_metrics.sources.keycloak.realm import LoginsState
-from renku_metrics_tests.sources.keycloak.keycloak_pulls import DAY, MINUTE, NOW, kept_of_failed, source, united
+from renku_metrics_tests.sources.answers import json_answer
+from renku_metrics_tests.sources.keycloak.keycloak_pulls import (
+    DAY,
+    MINUTE,
+    NOW,
+    kept_of_failed,
+    pull_logins,
+    source,
+    united,
+)
 from renkulab.faults import (
     PASSING,
     Fault,
-    Instead,
     json_object,
     redirect,
+    refused,
     server_error,
     unauthorized,
 )
@@ -26,10 +34,6 @@ from renkulab.server import RenkuLab
 
 # Tenths of a second, for the faults that only time ends.
 HASTY = Patience(timeout=0.2, longest_body=0.2, sleep=lambda seconds: None)
-
-
-def refused(status: int) -> Instead:
-    return Instead(status, b'{"error":"no"}', {"Content-Type": "application/json"})
 
 
 LASTING = {
@@ -42,17 +46,15 @@ PEOPLE, LOGINS = 7, 8
 
 
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
+def lab(lab: RenkuLab, monkeypatch: pytest.MonkeyPatch) -> RenkuLab:
     """A realm of a few people and logins, which with short pages make several of each."""
     monkeypatch.setattr(keycloak_admin, "PAGE_LENGTH", 3)
     monkeypatch.setattr(keycloak, "LOGINS_A_BATCH", 2)
-    with RenkuLab("lab", tmp_path / "audit-log", now=NOW) as running:
-        monkeypatch.setenv("LAB_KEYCLOAK_SECRET", running.keycloak_secret)
-        for number in range(PEOPLE):
-            person = running.keycloak.add_user(f"person-{number}@example.org", NOW - DAY)
-        for number in range(LOGINS):
-            running.keycloak.log_in(person, NOW - number * MINUTE, ("renku",))
-        yield running
+    for number in range(PEOPLE):
+        person = lab.keycloak.add_user(f"person-{number}@example.org", NOW - DAY)
+    for number in range(LOGINS):
+        lab.keycloak.log_in(person, NOW - number * MINUTE, ("renku",))
+    return lab
 
 
 def pull(lab: RenkuLab) -> tuple[int, int]:
@@ -108,3 +110,10 @@ def test_credentials_are_sent_nowhere_else(lab: RenkuLab) -> None:
     lab.faults.add("/token$", redirect("https://elsewhere.example/login"))
     with pytest.raises(SourceError, match=r"redirects to elsewhere\.example; credentials are not sent there"):
         pull(lab)
+
+
+@pytest.mark.parametrize("content", [{"a": "b"}, [1], "text", [{"type": "LOGIN"}], [{"type": "LOGIN", "time": "x"}]])
+def test_an_answer_that_is_no_list_of_events_ends_the_pull(lab: RenkuLab, content: Any) -> None:
+    lab.faults.add("/events$", json_answer(content), times=None)
+    with pytest.raises(SourceError, match=r"^lab: keycloak: [^\n]*\Z"):
+        pull_logins(lab)

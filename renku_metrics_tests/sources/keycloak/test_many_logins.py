@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from renku_metrics.sources.http import Patience
 from renku_metrics.sources.keycloak import realm as keycloak
 from renku_metrics.sources.keycloak.realm import LoginsState
+from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_KEYCLOAK_LOGINS
 from renku_metrics_tests.sources.keycloak.keycloak_pulls import (
     DAY,
@@ -26,13 +25,6 @@ from renkulab.faults import server_error, too_many_requests
 from renkulab.server import RenkuLab
 
 MILLISECOND = dt.timedelta(milliseconds=1)
-
-
-@pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
-    with RenkuLab("lab", tmp_path / "audit-log", now=NOW) as running:
-        monkeypatch.setenv("LAB_KEYCLOAK_SECRET", running.keycloak_secret)
-        yield running
 
 
 def log_in(lab: RenkuLab, times: list[dt.datetime]) -> None:
@@ -81,13 +73,13 @@ def test_what_came_before_a_fault_is_kept_and_what_did_not_comes_with_the_next_p
     lab.faults.clear()
     lab.clock.advance(HOUR)
     again = united(source(lab).pull_logins(LoginsState(), lab.clock.now()))
-    merged = RAW_KEYCLOAK_LOGINS.merge(kept, again.rows)
+    merged = merge(RAW_KEYCLOAK_LOGINS, kept, again.rows)
     assert len(merged) == len(again.rows) == 900
     assert again.seen is not None
     assert (again.seen.start, again.seen.end) == (NOW - 899 * HOUR, NOW + HOUR)
 
 
-def test_progress_and_notes_are_told_to_the_log(lab: RenkuLab) -> None:
+def test_progress_is_told_to_the_log(lab: RenkuLab) -> None:
     log_in(lab, [NOW - minutes * MINUTE for minutes in range(250)])
     for number in range(350):
         lab.keycloak.add_user(f"person-{number:03}@example.org", NOW)
@@ -109,11 +101,6 @@ def test_progress_and_notes_are_told_to_the_log(lab: RenkuLab) -> None:
         "lab: keycloak: 300 of 351 users, 5 requests, 0 requests/s, about 3 s left",
         "lab: keycloak: 351 of 351 users, 7 requests, 0 requests/s",
     ]
-
-    said.clear()
-    lab.keycloak.events_enabled = False
-    united(source(lab, say=said.append).pull_logins(LoginsState(), NOW))
-    assert said[0].startswith("lab: keycloak: event saving is switched off, or without LOGIN: turn it on")
 
 
 def test_a_wait_that_keycloak_asks_for_is_told_to_the_log(lab: RenkuLab) -> None:

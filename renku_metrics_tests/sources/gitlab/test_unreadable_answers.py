@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from renku_metrics_tests.sources.gitlab.harvest import DAY, Harvest, World
+from renku_metrics_tests.sources.gitlab.world import DAY, LONG_BEFORE, Pulls, World
 from renkulab import gitlab_entities as entities
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
@@ -53,30 +54,30 @@ def changed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int, Change], Cal
     ],
 )
 def test_a_project_told_of_in_another_shape_is_marked_stops_no_other_and_is_tried_again(
-    kind: str, alter: Change, changed: Callable[..., Callable[[], None]], world: World, harvest: Harvest
+    kind: str, alter: Change, changed: Callable[..., Callable[[], None]], world: World, pulls: Pulls
 ) -> None:
     projects = [world.project(commits=2) for _ in range(12)]
     strange, *others = projects
     undo = changed(kind, strange.id, alter)
     for _ in range(2):
-        summary = harvest.pull(with_pushes=True)
+        summary = pulls.pull(with_pushes=True)
         assert summary.finished
         assert summary.unread == {strange.id: "an answer that cannot be read"}
-        assert all(harvest.of(project) == world.reachable(project) for project in others)
-        world.lab.clock.advance(9 * DAY)
+        assert all(pulls.of(project) == world.reachable(project) for project in others)
+        world.advance(9 * DAY)
     undo()
-    assert harvest.pull(with_pushes=True).complete
-    assert harvest.of(strange) == world.reachable(strange)
+    assert pulls.pull(with_pushes=True).complete
+    assert pulls.of(strange) == world.reachable(strange)
 
 
 @pytest.mark.parametrize("name", ["author_email", "message", "committer_name", "committer_email"])
 def test_a_commit_without_an_author_or_a_message_is_a_commit(
-    name: str, changed: Callable[..., Callable[[], None]], world: World, harvest: Harvest
+    name: str, changed: Callable[..., Callable[[], None]], world: World, pulls: Pulls
 ) -> None:
     project = world.project(commits=2)
     changed("commit_entity", project.id, with_null(name))
-    assert harvest.pull().complete
-    assert harvest.of(project) == world.reachable(project)
+    assert pulls.pull().complete
+    assert pulls.of(project) == world.reachable(project)
 
 
 @pytest.mark.parametrize(
@@ -92,26 +93,29 @@ def test_a_commit_without_an_author_or_a_message_is_a_commit(
     ],
 )
 def test_a_push_event_in_another_shape_costs_at_most_the_pusher(
-    alter: Change, kept: bool, changed: Callable[..., Callable[[], None]], world: World, harvest: Harvest
+    alter: Change, kept: bool, changed: Callable[..., Callable[[], None]], world: World, pulls: Pulls
 ) -> None:
     strange, other = world.project(commits=1), world.project(commits=1)
     for project in (strange, other):
         world.commit(project)
     changed("event_entity", strange.id, alter)
-    assert harvest.pull(with_pushes=True).complete
-    assert harvest.of(strange) == world.reachable(strange)
-    told_of = [push["project_id"] for push in harvest.pushes.values()]
-    assert sorted(told_of) == ([strange.id, other.id] if kept else [other.id])
+    assert pulls.pull(with_pushes=True).complete
+    assert pulls.of(strange) == world.reachable(strange)
+    told_of = sorted(pulls.pushes["project_id"])
+    assert told_of == ([strange.id, other.id] if kept else [other.id])
 
 
 @pytest.mark.parametrize("name", ["last_activity_at", "created_at"])
 def test_a_project_without_a_date_is_read_every_time(
-    name: str, changed: Callable[..., Callable[[], None]], world: World, harvest: Harvest
+    name: str, changed: Callable[..., Callable[[], None]], world: World, pulls: Pulls
 ) -> None:
     project, other = world.project(commits=1), world.project(commits=1)
     changed("project_entity", project.id, lambda entity: entity | {"last_activity_at": None, name: None})
-    assert harvest.pull().complete
+    assert pulls.pull().complete
     commit = world.commit(project)
-    assert harvest.pull().complete
-    assert commit.sha in harvest.of(project)
-    assert harvest.of(other) == world.reachable(other)
+    assert pulls.pull().complete
+    assert commit.sha in pulls.of(project)
+    # Of a project that could be any age no commit is older.
+    created = {"last_activity_at": LONG_BEFORE, "created_at": dt.datetime(1970, 1, 1, tzinfo=dt.UTC)}[name]
+    assert pulls.projects.set_index("project_id").loc[project.id, "created_at"] == created
+    assert pulls.of(other) == world.reachable(other)
