@@ -27,7 +27,8 @@ JOINING_SOURCES = {"registry.py": ".source", "budget.py": ".section"}
 
 def modules(folder: Path) -> list[Path]:
     # Not those of an environment that is kept there.
-    return sorted(path for path in folder.rglob("*.py") if not any(part.startswith(".") for part in path.parts))
+    found = (path for path in folder.rglob("*.py") if ".venv" not in path.relative_to(folder).parts)
+    return sorted(found)
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -161,9 +161,16 @@ def told(table: Table) -> list[Any]:
     return [table.path, table.partitioned_by, table.key, columns]
 
 
+def without_words(schema: Any) -> Any:
+    """A JSON schema less what only says to people what it is."""
+    if isinstance(schema, dict):
+        return {name: without_words(part) for name, part in schema.items() if name != "description"}
+    return schema
+
+
 def test_what_a_store_holds_changes_only_with_its_format() -> None:
     tables = {table.path: fingerprint(told(table)) for table in (*TABLES, *BEFORE.values())}
-    documents = {kind.__name__: fingerprint(adapter.json_schema()) for kind, adapter in FORMATS.items()}
+    documents = {kind.__name__: fingerprint(without_words(adapter.json_schema())) for kind, adapter in FORMATS.items()}
     found = {"tables": tables, "documents": documents}
 
     recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
