@@ -45,10 +45,7 @@ BAD = {
     "other name": (MINIMAL.replace("lab", "other"), "name: is other, so the file must be other.yaml"),
     "number for a name": (MINIMAL.replace("lab", "12"), "name: Input should be a valid string"),
     "empty title": (MINIMAL.replace("Lab", "''"), "title: String should have at least 1 character"),
-    "month 13": (
-        MINIMAL.replace("2026-01-31", "2026-13-01"),
-        "start: must be a day such as 2026-01-31",
-    ),
+    "month 13": (MINIMAL.replace("2026-01-31", "2026-13-01"), "start: must be a day such as 2026-01-31"),
     "30 February": (
         MINIMAL.replace("2026-01-31", "2026-02-30"),
         "start: Input should be a valid date or datetime, day value is outside expected range",

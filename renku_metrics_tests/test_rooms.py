@@ -26,7 +26,9 @@ JOINING_SOURCES = {"registry.py": ".source", "budget.py": ".section"}
 
 
 def modules(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*.py"))
+    # Not those of an environment that is kept there.
+    found = (path for path in folder.rglob("*.py") if ".venv" not in path.relative_to(folder).parts)
+    return sorted(found)
 
 
 def imported(path: Path) -> Iterator[str]:
