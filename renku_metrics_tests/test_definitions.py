@@ -10,8 +10,8 @@ import pytest
 from renku_metrics.definitions import build_definitions
 from renku_metrics.deployments import Deployment
 from renku_metrics.metrics.definition import Metric
-from renku_metrics.metrics.documents import describe
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
+from renku_metrics.metrics.documents import describe
 from renku_metrics.tables import PeriodKind
 
 RAW_OF_DEPLOYMENTS = {"raw_gitlab_projects", "raw_gitlab_users", "raw_keycloak_users"}
