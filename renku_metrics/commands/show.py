@@ -71,5 +71,5 @@ def _cells(by_action: pd.DataFrame) -> Iterator[str]:
             yield ""
             continue
         row = by_action.loc[action.key]
-        share = "" if row["active_users"] == 0 else f"{row['users'] / row['active_users']:.0%}"
+        share: str = "" if pd.isna(row["share"]) else f"{row['share']:.0%}"
         yield f"{row['users']} {share:>4}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from renku_metrics.metrics.definition import CoreAction, Metric
+from renku_metrics.metrics.definition import CoreAction, Denominator, Metric
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.periods import Period
 from renku_metrics.tables import USER_LINKS
@@ -21,33 +21,20 @@ Groups = pd.DataFrame | Callable[[str, str], str | None]
 def count(
     metric: Metric, user_days: pd.DataFrame, deployment: str, periods: Sequence[Period], computed_at: dt.datetime
 ) -> pd.DataFrame:
-    """One row per period of a core action or the denominator, in the columns of ``metric.table(kind)``."""
-    if isinstance(metric, CoreAction):
-        return count_core_action(metric, user_days, deployment, periods, computed_at)
-    return count_active_users(user_days, deployment, periods, computed_at)
+    """One row per period of a core action or the denominator, in the columns of ``metric.table(kind)``.
 
-
-def count_active_users(
-    user_days: pd.DataFrame, deployment: str, periods: Sequence[Period], computed_at: dt.datetime
-) -> pd.DataFrame:
-    """One row per period, in the columns of ``ACTIVE_USERS.table(kind)``; zero for a period with nobody."""
-    users = _users(user_days, deployment, ACTIVE_USERS.event_types, periods)
-    unlinked = users[users["user_id"].str.startswith(UNLINKED)]
-    links = _users(user_days, deployment, ACTIVE_USERS.event_types, periods, ["user_link"])
-    linked = {f"linked_by_{rule}": _by_period(links[links["user_link"] == rule], periods) for rule in USER_LINKS}
-    counts = {"users": _by_period(users, periods), "unlinked_users": _by_period(unlinked, periods), **linked}
-    kind = periods[0].kind
-    return ACTIVE_USERS.table(kind).conform(_rows(deployment, periods, counts, ACTIVE_USERS.version, computed_at))
-
-
-def count_core_action(
-    action: CoreAction, user_days: pd.DataFrame, deployment: str, periods: Sequence[Period], computed_at: dt.datetime
-) -> pd.DataFrame:
-    """One row per period, in the columns of ``action.table(kind)``; zero for a period with nobody."""
-    users = _users(user_days, deployment, action.event_types, periods)
+    A period with nobody has a zero. The denominator also says by which rules its users are linked.
+    """
+    users = _users(user_days, deployment, metric.event_types, periods)
     counts = {"users": _by_period(users, periods)}
-    kind = periods[0].kind
-    return action.table(kind).conform(_rows(deployment, periods, counts, action.version, computed_at))
+    if isinstance(metric, Denominator):
+        links = _users(user_days, deployment, metric.event_types, periods, ["user_link"])
+        unlinked = users[users["user_id"].str.startswith(UNLINKED)]
+        counts["unlinked_users"] = _by_period(unlinked, periods)
+        for rule in USER_LINKS:
+            counts[f"linked_by_{rule}"] = _by_period(links[links["user_link"] == rule], periods)
+    rows = _rows(deployment, periods, counts, metric.version, computed_at)
+    return metric.table(periods[0].kind).conform(rows)
 
 
 def by_group(

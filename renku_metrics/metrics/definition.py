@@ -10,8 +10,6 @@ from typing import Any, Literal
 from renku_metrics.schema import Table
 from renku_metrics.tables import EVENT_TYPES, Activity, PeriodKind, active_users_table, core_action_table
 
-Status = Literal["active", "provisional", "broken", "removed"]
-
 
 @dataclass(frozen=True)
 class Gap:
@@ -64,12 +62,6 @@ class Metric(ABC):
     gaps: tuple[Gap, ...]
     changes: tuple[Change, ...]
     owner: str = "Renku team"
-    status: Status = "active"
-
-    @property
-    def definition(self) -> str:
-        """Key and version, as published."""
-        return f"{self.key} {self.version}"
 
     @property
     def count(self) -> str:

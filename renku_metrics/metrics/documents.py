@@ -77,7 +77,7 @@ def _describe(metric: Metric, gaps: Sequence[Gap]) -> str:
         metric.sentence,
         "\n".join(
             [
-                f"- **Key**: `{metric.key}`, version {metric.version}, {metric.status}, owned by the {metric.owner}",
+                f"- **Key**: `{metric.key}`, version {metric.version}, owned by the {metric.owner}",
                 *areas,
                 f"- **Count**: {metric.count}",
                 *shares,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from renku_metrics.metrics.counting import by_group, count_active_users, count_core_action
+from renku_metrics.metrics.counting import by_group, count
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CONTRIBUTING_TO_A_PROJECT, CORE_ACTIONS, STARTING_A_SESSION
 from renku_metrics.periods import Period
 from renku_metrics.tables import PeriodKind
@@ -17,7 +17,7 @@ MONDAY, SUNDAY = "2026-11-16", "2026-11-22"
 
 
 def contributors(days: pd.DataFrame, kind: PeriodKind, *dates: str) -> dict[str, int]:
-    counted = count_core_action(CONTRIBUTING_TO_A_PROJECT, days, DEPLOYMENT, periods(kind, *dates), NOW)
+    counted = count(CONTRIBUTING_TO_A_PROJECT, days, DEPLOYMENT, periods(kind, *dates), NOW)
     return dict(zip(counted[kind], counted["users"].astype(int), strict=True))
 
 
@@ -29,7 +29,7 @@ def test_a_user_counts_once_however_often_they_do_it() -> None:
 def test_only_the_events_of_the_core_action_count() -> None:
     days = user_days((MONDAY, "login", "ada"), (MONDAY, "session_started", "bob"), (MONDAY, "session_resumed", "eve"))
     assert contributors(days, "week", MONDAY) == {MONDAY: 0}
-    counted = count_core_action(STARTING_A_SESSION, days, DEPLOYMENT, periods("week", MONDAY), NOW)
+    counted = count(STARTING_A_SESSION, days, DEPLOYMENT, periods("week", MONDAY), NOW)
     assert counted.to_dict("records") == [
         {
             "deployment": DEPLOYMENT,
@@ -50,7 +50,7 @@ def test_active_users_log_in_commit_or_start_a_session() -> None:
         (MONDAY, "session_resumed", "resumer"),
         (MONDAY, "dataset_imported", "importer"),
     )
-    counted = count_active_users(days, DEPLOYMENT, periods("week", MONDAY, "2026-11-23"), NOW)
+    counted = count(ACTIVE_USERS, days, DEPLOYMENT, periods("week", MONDAY, "2026-11-23"), NOW)
     assert counted[["deployment", "week", "users", "unlinked_users", "definition"]].to_dict("records") == [
         {
             "deployment": DEPLOYMENT,
@@ -113,7 +113,7 @@ def test_other_deployments_do_not_count() -> None:
 def test_active_users_are_counted_for_each_rule_that_linked_them() -> None:
     days = user_days((MONDAY, "login", "ada"), (SUNDAY, "commit", "email:1f"), (MONDAY, "commit", "email:2e"))
     pushed = user_days((SUNDAY, "commit", "ada"), (MONDAY, "session_resumed", "bob")).assign(user_link="push")
-    [counted] = count_active_users(pd.concat([days, pushed]), DEPLOYMENT, periods("week", MONDAY), NOW).to_dict(
+    [counted] = count(ACTIVE_USERS, pd.concat([days, pushed]), DEPLOYMENT, periods("week", MONDAY), NOW).to_dict(
         "records"
     )
     linked = {name: value for name, value in counted.items() if str(name).startswith("linked_by_") and value}
@@ -170,10 +170,10 @@ def test_groups_of_one_deployment_do_not_spill_into_another() -> None:
 def test_everybody_as_one_group_is_what_is_published() -> None:
     weeks = periods("week", MONDAY)
     counted = by_group(GROUPED, lambda *_: "all", weeks)
-    active = count_active_users(GROUPED, DEPLOYMENT, weeks, NOW)
+    active = count(ACTIVE_USERS, GROUPED, DEPLOYMENT, weeks, NOW)
     assert set(counted["active_users"]) == set(active["users"])
     for action in CORE_ACTIONS:
-        users = count_core_action(action, GROUPED, DEPLOYMENT, weeks, NOW)["users"]
+        users = count(action, GROUPED, DEPLOYMENT, weeks, NOW)["users"]
         assert list(counted.loc[counted["core_action"] == action.key, "users"]) == list(users)
 
 
@@ -209,11 +209,11 @@ def test_counts_are_sizes_of_sets(rows: list[tuple[str, str, str]], kind: Period
         first, last = period.start.isoformat(), period.end.isoformat()
         return {user for date, event_type, user in rows if first <= date <= last and event_type in event_types}
 
-    active = count_active_users(days, DEPLOYMENT, asked, NOW)
+    active = count(ACTIVE_USERS, days, DEPLOYMENT, asked, NOW)
     expected = [users_of(period, {"login", "commit", "session_started"}) for period in asked]
     assert list(active[kind]) == [period.start.isoformat() for period in asked]
     assert list(active["users"]) == [len(users) for users in expected]
     assert list(active["unlinked_users"]) == [sum(user.startswith("email:") for user in users) for users in expected]
     for action in CORE_ACTIONS:
-        counted = count_core_action(action, days, DEPLOYMENT, asked, NOW)
+        counted = count(action, days, DEPLOYMENT, asked, NOW)
         assert list(counted["users"]) == [len(users_of(period, set(action.event_types))) for period in asked]

@@ -41,7 +41,7 @@ def what_counts(built: dict[str, EventsBuilt]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for metric in METRICS:
         users = {name: users_of(metric, of_case) for name, of_case in built.items()}
-        found[metric.definition] = {
+        found[f"{metric.key} {metric.version}"] = {
             "event_types": list(metric.event_types),
             "users": {name: number for name, number in users.items() if number},
         }
@@ -64,7 +64,7 @@ def users_of(metric: Metric, built: EventsBuilt) -> int:
     ],
 )
 def test_examples_count_or_not_as_declared(what_counts: dict[str, Any], metric: Metric, example: Example) -> None:
-    users = what_counts[metric.definition]["users"]
+    users = what_counts[f"{metric.key} {metric.version}"]["users"]
     assert users.get(name_of(example), 0) == int(example.counts)
 
 

@@ -10,7 +10,7 @@ import duckdb
 import orjson
 import pytest
 
-from renku_metrics.metrics.counting import count_active_users, count_core_action
+from renku_metrics.metrics.counting import count
 from renku_metrics.metrics.definition import Example
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS, CREATING_A_DATASET
 from renku_metrics.metrics.documents import definitions, metrics_page, published_readme
@@ -50,9 +50,7 @@ def test_definitions_are_plain_json_with_every_declared_field() -> None:
     assert document == json.loads(json.dumps(definitions()))
     assert [action["key"] for action in document["core_actions"]] == [action.key for action in CORE_ACTIONS]
     for declared in (document["denominator"], *document["core_actions"]):
-        assert {"key", "version", "sentence", "count", "examples", "gaps", "changes", "owner", "status"} <= set(
-            declared
-        )
+        assert {"key", "version", "sentence", "count", "examples", "gaps", "changes", "owner"} <= set(declared)
 
 
 def test_the_readme_names_every_column_file_and_core_action() -> None:
@@ -78,8 +76,8 @@ def test_what_the_readme_tells_to_type_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weeks = periods("week", "2026-11-16")
-    counts = {action.key: count_core_action(action, DAYS, DEPLOYMENT, weeks, NOW) for action in CORE_ACTIONS}
-    rows = publish("week", count_active_users(DAYS, DEPLOYMENT, weeks, NOW), counts, {DEPLOYMENT: EVERYTHING}, NOW)
+    counts = {action.key: count(action, DAYS, DEPLOYMENT, weeks, NOW) for action in CORE_ACTIONS}
+    rows = publish("week", count(ACTIVE_USERS, DAYS, DEPLOYMENT, weeks, NOW), counts, {DEPLOYMENT: EVERYTHING}, NOW)
     rows.to_parquet(tmp_path / "weekly.parquet")
     monkeypatch.chdir(tmp_path)
     snippets = dict(re.findall(r"```(\w+)\n(.*?)```", published_readme(), flags=re.DOTALL))
@@ -95,14 +93,16 @@ def test_a_core_action_is_one_declaration(kind: PeriodKind, start: str) -> None:
     asked = periods(kind, "2026-11-16")
     assert IMPORTING_A_DATASET.table(kind).name == f"importing_a_dataset_{kind}ly"
 
-    counts = {action.key: count_core_action(action, DAYS, DEPLOYMENT, asked, NOW) for action in ACTIONS}
+    counts = {action.key: count(action, DAYS, DEPLOYMENT, asked, NOW) for action in ACTIONS}
     assert counts["importing_a_dataset"][[kind, "users"]].values.tolist() == [[start, 1]]
 
-    denominator = count_active_users(DAYS, DEPLOYMENT, asked, NOW)
+    denominator = count(ACTIVE_USERS, DAYS, DEPLOYMENT, asked, NOW)
     rows = publish(kind, denominator, counts, {DEPLOYMENT: EVERYTHING}, NOW)
     [row] = rows[rows["core_action"] == "importing_a_dataset"].to_dict("records")
     assert (row["users"], row["active_users"], row["share"]) == (1, 2, 0.5)
-    assert row["definition"] == f"importing_a_dataset 1; {ACTIVE_USERS.definition}"
+    assert row["definition"] == f"importing_a_dataset 1; {f'{ACTIVE_USERS.key} {ACTIVE_USERS.version}'}"
+
+    assert row["definition"] == f"importing_a_dataset 1; {ACTIVE_USERS.key} {ACTIVE_USERS.version}"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from renku_metrics.store.ledger import Ledger
 from renku_metrics.store.store import Store
 from renku_metrics.tables import RAW_GITLAB_COMMITS
 from renku_metrics_tests.pipeline.pulls import HISTORY, pull_once
-from renku_metrics_tests.sources.gitlab.harvest import DAY, NOON, World
+from renku_metrics_tests.sources.gitlab.world import DAY, NOON, World
 from renkulab.server import RenkuLab, write_deployment
 
 

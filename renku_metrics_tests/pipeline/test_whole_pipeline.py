@@ -12,8 +12,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from renku_metrics.metrics.counting import count_active_users, count_core_action
-from renku_metrics.metrics.dictionary import CORE_ACTIONS
+from renku_metrics.metrics.counting import count
+from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.metrics.published import publish
 from renku_metrics.periods import ONE_DAY, Period, midnight, now
 from renku_metrics.pipeline.building import store_events, store_user_days
@@ -117,8 +117,8 @@ def test_numbers_of_real_histories_are_those_that_git_facts_give(
     days, _ = store_user_days(pipeline.store, deployment, months)
     for kind in KINDS:
         periods = sorted({Period.of(kind, dt.date.fromisoformat(day)) for day in days["event_day"]})
-        active = count_active_users(days, "histories", periods, now())
-        counts = {action.key: count_core_action(action, days, "histories", periods, now()) for action in CORE_ACTIONS}
+        active = count(ACTIVE_USERS, days, "histories", periods, now())
+        counts = {action.key: count(action, days, "histories", periods, now()) for action in CORE_ACTIONS}
         published = publish(kind, active, counts, {"histories": {}}, now())
         assert counts_of(published, "histories") == counted_from_files(kind)
 

@@ -27,14 +27,17 @@ def check_store(now: dt.datetime) -> Iterator[Finding]:
 
 
 def _writable() -> Finding:
-    store = Store.at(environment.store_address())
-    name, content = f"state/probe-{uuid.uuid4().hex}", b"of renku-metrics check; may be deleted"
-    store.replace(name, content, None)
+    # Past the store, which would be begun by its first write.
+    storage = Store.at(environment.store_address()).storage
+    name, content = f"probe-{uuid.uuid4().hex}", b"of renku-metrics check; may be deleted"
+    storage.replace(name, content, None)
     try:
-        read = store.storage.read(name)
+        read = storage.read(name)
+    except FileNotFoundError:
+        read = b""
     finally:
-        store.storage.delete(name)
-    address = store.storage.address()
+        storage.delete(name)
+    address = storage.address()
     if read != content:
         return failed("store", f"{address} does not give back what was written a moment ago", "choose another place")
     return ok("store", f"{address} can be written, read and deleted in")
