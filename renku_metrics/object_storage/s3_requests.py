@@ -104,8 +104,11 @@ def read_object(client: S3Client, bucket: str, key: str) -> tuple[bytes, str] | 
     while True:
         try:
             answer = client.get_object(Bucket=bucket, Key=key)
-        except client.exceptions.NoSuchKey:
-            return None
+        except ClientError as error:
+            # Not by class: botocore makes client.exceptions lazily, and two threads can get two classes of one name.
+            if error.response["Error"].get("Code") == "NoSuchKey":
+                return None
+            raise
         # botocore tries again up to the headers of an answer, and no more once its body has begun.
         try:
             return answer["Body"].read(), version_of(answer["ETag"])
