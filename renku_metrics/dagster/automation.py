@@ -9,6 +9,7 @@ import datetime as dt
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 
@@ -23,7 +24,8 @@ from renku_metrics.tables import EVENTS, RAW_GITLAB_COMMITS, RAW_GITLAB_PUSHES
 
 _ACTIVE_USERS_WEEKLY = ACTIVE_USERS.table("week").name
 When = dg.AutomationCondition
-Condition = dg.AutomationCondition[dg.AssetKey]
+# Of assets; what Dagster makes of dependencies is typed as of checks, too.
+Condition = dg.AutomationCondition[Any]
 
 
 def whole_tables() -> list[str]:
@@ -67,7 +69,7 @@ def follow_changed_numbers() -> Condition:
     return _until_requested(When.cron_tick_passed("0 5 * * *") | changed) & ~weeks & _quiet()
 
 
-def _due(follow: Condition) -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
+def _due(follow: Condition) -> Condition:
     """True where these are to follow, or are missing, or other rules made them, once that can be done."""
     missing = When.newly_missing().since(When.newly_requested() | When.newly_updated())
     return (missing | follow | _other_rules() | _unfinished()) & _all_there()
@@ -99,12 +101,12 @@ def _until_requested(trigger: Condition) -> Condition:
     return trigger.since(When.newly_requested() & ~trigger)
 
 
-def _all_there() -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
+def _all_there() -> Condition:
     """Whatever the partition is made of was stored, or will be in the same run."""
     return ~When.any_deps_missing() & When.any_deps_match(~When.missing() | When.will_be_requested())
 
 
-def _quiet() -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
+def _quiet() -> Condition:
     """Neither the partition nor what it is made of is in progress."""
     return ~When.any_deps_in_progress() & ~When.in_progress()
 
