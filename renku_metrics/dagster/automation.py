@@ -24,6 +24,7 @@ from renku_metrics.tables import EVENTS, RAW_GITLAB_COMMITS, RAW_GITLAB_PUSHES
 
 _ACTIVE_USERS_WEEKLY = ACTIVE_USERS.table("week").name
 When = dg.AutomationCondition
+# Dagster types what it makes of dependencies as conditions of checks too.
 Condition = dg.AutomationCondition[Any]
 
 

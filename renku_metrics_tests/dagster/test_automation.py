@@ -101,8 +101,8 @@ class World:
             if partitions == {None}:
                 self.materialize(None, *names)
             for deployment in {str(key).split("|")[0] for key in partitions - {None}}:
-                theirs = sorted(str(key) for key in partitions if str(key).startswith(f"{deployment}|"))
-                assert self.pipeline.materialize(names, tags=range_of(theirs[0], theirs[-1])).success
+                its = sorted(str(key) for key in partitions if str(key).startswith(f"{deployment}|"))
+                assert self.pipeline.materialize(names, tags=range_of(its[0], its[-1])).success
 
 
 @contextmanager
@@ -297,7 +297,8 @@ def test_what_a_run_of_a_person_changes_is_followed_whether_it_was_asked_for_or_
         world.a.commit(day, late=True)
     world.materialize(f"a|{NOVEMBER}", *RAW_DAYS, *BY_MONTH)
     # Dagster cannot tell that the run counted November after it pulled it.
-    follow(world, ticks, {**of_months(OCTOBER, NOVEMBER), **of_weeks(NOVEMBER)}, of_weeks(OCTOBER), PUBLISHED)
+    months_and_weeks = {**of_months(OCTOBER, NOVEMBER), **of_weeks(NOVEMBER)}
+    follow(world, ticks, months_and_weeks, of_weeks(OCTOBER), PUBLISHED)
     assert ticks.next() == {}
 
 

@@ -16,5 +16,5 @@ def test_an_object_that_is_not_there_is_known_without_the_class_of_its_error(
     client = connect(None)
     # botocore makes these classes when they are first needed, without a lock: two threads can get two of one name.
     other = type("NoSuchKey", (ClientError,), {})
-    monkeypatch.setattr(client, "_exceptions", SimpleNamespace(NoSuchKey=other))
+    monkeypatch.setattr(client, "_exceptions", SimpleNamespace(NoSuchKey=other, from_code=lambda code: ClientError))
     assert read_object(client, bucket, "nothing") is None
