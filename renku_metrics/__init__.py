@@ -1,1 +1,1 @@
-"""Renku Metrics: who uses Renku and for what, for every deployment. README.md beside this file is the map."""
+"""Renku Metrics: who uses Renku and for what, in every deployment. README.md beside this file is the map."""

@@ -43,7 +43,7 @@ def check(deployments: tuple[str, ...]) -> None:
 
     If you name no DEPLOYMENT, every file of RENKU_METRICS_DEPLOYMENTS is tried. One line per thing: `ok`, `warning`
     (it works, but numbers may suffer) or `failed` (a pull would fail, or would lose data). Nothing is pulled. One small
-    object is written to the store and deleted again; a store that is still empty also gets its version.json.
+    object is written to the store and deleted again.
 
     Exit code 0 when nothing failed; 1 when something did, or when a DEPLOYMENT is unknown; 2 when the command is typed
     wrongly.

@@ -36,7 +36,7 @@ def build_definitions(
         published_asset(deployments, core_actions),
     ]
     return dg.Definitions(
-        assets=automation.automated(assets),
+        assets=automation.automated(assets, grid),
         schedules=automation.schedules(grid),
         sensors=[automation.sensor()],
         resources={"central_store": CentralStore(address=store_address)},

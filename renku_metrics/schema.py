@@ -145,7 +145,7 @@ class Table:
         return to_pandas(self.conformed(frame))
 
     def conformed(self, frame: pd.DataFrame) -> pa.Table:
-        """The same as ``conform``, as Arrow has it."""
+        """The same as ``conform``, as an Arrow table."""
         rows = self.sort(self.typed(frame))
         if not new_keys(rows, self.key).all():
             raise ValueError(f"{self.name}: a key ({', '.join(self.key)}) is there twice")
@@ -154,7 +154,7 @@ class Table:
     def typed(self, frame: pd.DataFrame) -> pa.Table:
         """The same rows, in their order, with exactly the table's columns and types. The month follows from the day.
 
-        Raises ValueError when a column or a required value is missing, or a value does not fit its column.
+        Raises ValueError if a column or a required value is missing, or if a value does not fit its column.
         """
         if self.by_month and DAY in frame.columns:
             days = frame[DAY].astype(object)
@@ -173,7 +173,7 @@ class Table:
             raise ValueError(f"{self.name}: a value does not fit its column{which}") from None
 
     def sort(self, rows: pa.Table) -> pa.Table:
-        """The rows by key, missing parts of it last; rows of one key in their order."""
+        """The rows sorted by key, with missing parts of it last. Rows with the same key keep their order."""
         order = pc.sort_indices(rows, [(name, "ascending") for name in self.key])
         return rows.take(order).combine_chunks()
 
@@ -214,7 +214,7 @@ def month_of(day: str) -> str:
 
 
 def new_keys(rows: pa.Table, key: Sequence[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Of rows that are sorted by key: whether each has another key than the one before it."""
+    """For each row whether its key differs from that of the row before. Takes rows that are sorted by key."""
     new = np.zeros(len(rows), dtype=bool)
     new[:1] = True
     for name in key:

@@ -365,7 +365,7 @@ EVENT_TYPES: Mapping[str, Activity] = {
     "session_resumed": "sessions",
 }
 ACTIVITIES = tuple(dict.fromkeys(EVENT_TYPES.values()))
-# Why a period is not complete: that it runs; of an activity that nothing tells of it, or the days that lack.
+# Why a period is not complete: it is not over; nothing tells of an activity; or some days of an activity are missing.
 NOT_OVER, NOT_CONFIGURED = "period not over", "not configured"
 _REASON = f"(?:{NOT_OVER}|(?:{'|'.join(ACTIVITIES)}):(?:{NOT_CONFIGURED}|{DAY.pattern}\\.\\.{DAY.pattern}))"
 MISSING = Shape("reasons why a period is not complete", f"(?:{_REASON}(?:; {_REASON})*)?")
@@ -495,8 +495,8 @@ def published_table(kind: PeriodKind) -> Table:
         columns=(
             DEPLOYMENT,
             _PERIOD,
-            Column("period_start", pa.date32(), "First day, inside.", required=True),
-            Column("period_end", pa.date32(), "Last day, inside.", required=True),
+            Column("period_start", pa.date32(), "First day of the period.", required=True),
+            Column("period_end", pa.date32(), "Last day of the period.", required=True),
             _CORE_ACTION,
             Column("users", pa.int64(), "Distinct users who did it at least once.", required=True),
             Column("active_users", pa.int64(), "The denominator.", required=True),
@@ -511,7 +511,7 @@ def published_table(kind: PeriodKind) -> Table:
                 "The period is over, and logins, commits and sessions cover each of its days.",
                 required=True,
             ),
-            Column("missing", pa.string(), "Why it is not complete; empty when it is.", required=True, shape=MISSING),
+            Column("missing", pa.string(), "Why it is not complete; empty if it is.", required=True, shape=MISSING),
             Column(
                 "unlinked",
                 pa.float64(),
@@ -530,7 +530,7 @@ def published_table(kind: PeriodKind) -> Table:
     )
 
 
-# Why a number changed that was published: changes of what it is counted from, which may come together, then others.
+# Why a published number changed: what it was counted from changed (several may come together), or something else.
 CAUSES = ("late facts", "people known since", "new rules of events", "erasure")
 OTHER_REASONS = ("new definition", "no longer published", "published again")
 REASON = Shape(
@@ -547,14 +547,14 @@ REVISIONS = Table(
         _PERIOD,
         _CORE_ACTION,
         Column("users_before", pa.int64(), "Users as published before.", required=True),
-        Column("users_after", pa.int64(), "Users as published now; empty where no longer published."),
+        Column("users_after", pa.int64(), "Users as published now; empty if no longer published."),
         Column("active_users_before", pa.int64(), "Active users as published before.", required=True),
-        Column("active_users_after", pa.int64(), "Active users as published now; empty where no longer published."),
+        Column("active_users_after", pa.int64(), "Active users as published now; empty if no longer published."),
         Column("definition_before", pa.string(), "Definitions as published before.", required=True, shape=DEFINITIONS),
         Column(
             "definition_after",
             pa.string(),
-            "Definitions as published now; empty where no longer published.",
+            "Definitions as published now; empty if no longer published.",
             shape=DEFINITIONS,
         ),
         Column("changed_at", TIMESTAMP, "When the new number was published.", required=True),
@@ -581,8 +581,8 @@ COVERAGE = Table(
     columns=(
         DEPLOYMENT,
         _PERIOD,
-        Column("period_start", pa.date32(), "First day, inside.", required=True),
-        Column("period_end", pa.date32(), "Last day, inside.", required=True),
+        Column("period_start", pa.date32(), "First day of the period.", required=True),
+        Column("period_end", pa.date32(), "Last day of the period.", required=True),
         Column("days", pa.int64(), "Days of the period.", required=True),
         *(
             Column(

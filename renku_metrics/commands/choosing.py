@@ -1,4 +1,4 @@
-"""The deployments that a command is about."""
+"""The deployments that were named to a command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from renku_metrics.errors import ConfigurationError
 
 
 def chosen_files(names: Sequence[str]) -> list[Path]:
-    """The files of the deployments with these names, or of all. Raises ConfigurationError for an unknown one."""
+    """The files of the deployments with these names, or of all. Raises ConfigurationError for an unknown name."""
     folder = environment.deployments_folder()
     files = {path.stem: path for path in deployment_files(folder)}
     if unknown := sorted(set(names) - files.keys()):

@@ -23,7 +23,7 @@ METRICS = [metric.key for metric in (ACTIVE_USERS, *CORE_ACTIONS)]
 
 
 def steps() -> dict[str, list[str]]:
-    """What is materialized together, in this order."""
+    """The assets that are materialized together, by the name of the step, in this order."""
     return {
         **{
             harvest.name.removeprefix("raw_").replace("_", " "): [table.name for table in harvest.tables]
@@ -39,9 +39,9 @@ def steps() -> dict[str, list[str]]:
 
 
 def run_demo() -> None:
-    """Pulls ten weeks of each deployment, prints what is published and says how to open it in Dagster.
+    """Pulls ten weeks of each deployment, prints the published numbers and says how to open them in Dagster.
 
-    Everything it writes is below ``data/demo/`` of the project. Raises RenkuMetricsError when a run fails.
+    It writes only below ``data/demo/`` of the project. Raises RenkuMetricsError if a run fails.
     """
     from renkulab.demo import simulated_deployments
 
@@ -55,9 +55,9 @@ def run_demo() -> None:
     with simulated_deployments(folder / "deployments", folder / "audit_logs", first_day, today) as secrets:
         os.environ.update(variables | secrets)
         _materialize_everything()
-    click.echo(f"\nDone in {time.monotonic() - begun:.0f} s. In {folder / 'store' / 'published'} stands:\n")
+    click.echo(f"\nDone in {time.monotonic() - begun:.0f} s. {folder / 'store' / 'published'} holds:\n")
     show(weeks=WEEKS, months=6, deployments=())
-    click.echo("To open the same in Dagster (assets, partitions, runs, metadata):\n")
+    click.echo("To see the same in Dagster (assets, partitions, runs, metadata):\n")
     click.echo("  export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items()))
     click.echo(f"  {shlex.quote(str(environment.PROJECT / '.venv' / 'bin' / 'dagster'))} dev")
 

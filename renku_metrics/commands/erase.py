@@ -1,4 +1,4 @@
-"""``renku-metrics erase``: takes a person's data out of the store, and shows what that is."""
+"""``renku-metrics erase``: removes a person's data from the store, and shows what that is."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from renku_metrics.store.store import Store
 # A Keycloak id may also be that of a federated user: f:<uuid>:<name>.
 GIVEN_USER = re.compile(r"gitlab:[0-9]{1,18}|(email:)?[0-9a-f]{64}|(?!gitlab:|email:)(?=.*[-:])[^\s@]+")
 AFTERWARDS = """
-Published numbers stay as they are. A week or month that is counted again later is counted without this person; if it
-comes out lower, published/revisions.parquet says `erasure`. From now on pulls leave this person out.
-Not reached from here: older versions of objects in the bucket, backups of the store, and the sources themselves."""
+Published numbers stay as they are. If a week or month is counted again later, it is counted without this person. If
+its number is lower then, published/revisions.parquet says `erasure`. From now on pulls leave this person out.
+This command does not reach older versions of objects in the bucket, backups of the store, or the sources themselves."""
 
 
 def erase(name: str, users: Sequence[str], emails: Sequence[str], *, confirmed: bool) -> None:
     """Shows what is stored of the person, asks unless ``confirmed``, and erases it.
 
-    Raises RenkuMetricsError for ids and addresses that are none, or when something is left in the end.
+    Raises UsageError for ids that are none, RenkuMetricsError for addresses that are not one person's, or if something
+    of the person is still stored in the end.
     """
     if not users and not emails:
-        raise click.UsageError("say whom: --user or --email")
+        raise click.UsageError("name the person by --user or --email")
     if any(not GIVEN_USER.fullmatch(user) for user in users):
         raise click.UsageError("--user is a Keycloak id, gitlab:<number>, or email:<hash> as in the table of events")
     [path] = chosen_files([name])
@@ -44,14 +45,14 @@ def erase(name: str, users: Sequence[str], emails: Sequence[str], *, confirmed: 
         click.confirm("\nErase this for good?", abort=True)
     erased = _something(work.erase(sorted({day for found in stored for day in found.days})))
     if _something(work.look()):
-        raise RenkuMetricsError(f"{name}: a run has stored something of this person meanwhile: erase again after it")
+        raise RenkuMetricsError(f"{name}: a run stored something of this person meanwhile: erase again after it ends")
     click.echo("\nErased:\n")
     _print(erased)
     click.echo(AFTERWARDS)
 
 
 def _described(work: Erasing) -> str:
-    """The ids of the accounts, which are no names, and how many addresses there are."""
+    """The ids of the accounts (they are not names) and the number of addresses."""
     accounts = sorted(user_id for user_id in work.user_ids if not user_id.startswith("email:"))
     addresses = len(work.user_ids) - len(accounts)
     counted = [f"{addresses} address{'es' if addresses > 1 else ''}"] if addresses else []

@@ -1,4 +1,4 @@
-"""``renku-metrics plan``: what the next pull of a deployment would cost, before it is made."""
+"""``renku-metrics plan``: what the next pull of a deployment would cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from renku_metrics.store.store import Store
 
 
 def plan(deployment_name: str) -> None:
-    """Prints how many requests the next pull would make, by what they are for. Pulls and changes nothing.
+    """Prints how many requests the next pull would make, and what they are for. Pulls and changes nothing.
 
     Raises ConfigurationError for an unknown deployment or one without sources, SourceError when a source refuses.
     """

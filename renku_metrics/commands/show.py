@@ -1,4 +1,4 @@
-"""``renku-metrics show``: the published numbers as a person likes to read them."""
+"""``renku-metrics show``: the published numbers, easy to read in a shell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WHAT_STANDS_HERE = "Active users; how many of them did each core action, and wha
 def show(weeks: int, months: int, deployments: Sequence[str]) -> None:
     """Prints the latest weeks and months of each deployment.
 
-    Raises StoreError when nothing is published yet, or nothing of a deployment that was asked for.
+    Raises StoreError if nothing is published yet, or nothing of a deployment that was named.
     """
     store = Store.at(environment.store_address())
     limits: dict[PeriodKind, int] = {"week": weeks, "month": months}
@@ -60,7 +60,7 @@ def print_periods(deployment: str, kind: PeriodKind, rows: pd.DataFrame) -> None
 
 
 def _headings() -> Iterator[tuple[str, str]]:
-    """The heading of each core action's column, and what it stands for."""
+    """The heading of each core action's column, and the name of the core action."""
     for action in CORE_ACTIONS:
         yield action.area, action.name
 

@@ -1,5 +1,5 @@
 """All that imports dagster: assets, partitions, automation, schedules, and Dagster's own storage.
 
-Here belongs what Dagster has to be told. What an asset does to the store does not: each asset calls a function of
+What Dagster must be told belongs here. What an asset does to the store does not: each asset calls a function of
 pipeline/, which a test can call without Dagster.
 """

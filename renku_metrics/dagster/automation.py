@@ -1,4 +1,4 @@
-"""When: the schedules that pull, and the conditions by which everything else follows.
+"""When things run: the schedules that pull, and the conditions that start everything else.
 
 Schedules and sensor are off in a development instance (``dagster dev``) and on in production.
 """
@@ -14,17 +14,20 @@ import dagster as dg
 
 from renku_metrics.dagster import partitions
 from renku_metrics.dagster.partitions import Grid
+from renku_metrics.dagster.raw import GROUP as RAW
 from renku_metrics.dagster.raw import RECONCILE
+from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.periods import ONE_DAY
 from renku_metrics.sources.registry import raw_tables, source_of
-from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_GITLAB_PUSHES
+from renku_metrics.tables import EVENTS, RAW_GITLAB_COMMITS, RAW_GITLAB_PUSHES
 
+_ACTIVE_USERS_WEEKLY = ACTIVE_USERS.table("week").name
 When = dg.AutomationCondition
 Condition = dg.AutomationCondition[dg.AssetKey]
 
 
 def whole_tables() -> list[str]:
-    """The raw tables of people and projects, of which there is one file for a deployment."""
+    """The raw tables of users and projects, with one file for each deployment."""
     return [table.name for table in raw_tables() if not table.by_month]
 
 
@@ -33,32 +36,58 @@ def monthly_tables(*, often: bool = False) -> list[str]:
     return [table.name for table in raw_tables() if table.by_month and (source_of(table).often or not often)]
 
 
-def follow_changed_months() -> Condition:
-    """True for the partitions, of whatever age, that an upstream partition with new content belongs to.
+def follow_changed_tables() -> Condition:
+    """True for the partitions, of any age, that an upstream partition with new content belongs to.
 
-    Users and projects change with every pull; alone they start nothing, or all history would be counted each day.
-    What failed is tried again once a day. When the rules become others, it is true for every partition there is.
+    Users and projects change with every pull, so they alone start nothing; else all history would be counted each day.
     """
-    missing = When.newly_missing().since(When.newly_requested() | When.newly_updated())
-    # What changed in the same run has been taken into account by that run.
-    new = (When.data_version_changed() & ~When.executed_with_root_target()) | When.will_be_requested()
-    changed = _until_requested(When.any_deps_match(new).ignore(dg.AssetSelection.assets(*whole_tables())))
-    return (missing | changed | _other_rules() | _failed()) & _all_there() & _quiet()
+    return _due(_changed()) & _quiet()
+
+
+def follow_built_months() -> Condition:
+    """True for the months whose upstream month is requested in this tick, so that one run builds both.
+
+    Also for a month that is older than what it is made from, because a run built only that, or failed after it. A build
+    holds a lock, so what was built later has read everything that was built before.
+    """
+    along = _until_requested(When.any_deps_match(When.will_be_requested()))
+    built = When.any_deps_match(When.newly_updated())
+    behind = built.since(When.newly_updated()) & ~When.newly_requested().since(built)
+    return _due(along | behind) & _quiet()
 
 
 def follow_changed_numbers() -> Condition:
-    """True when any number changed, and once a day, since coverage can change where no number does."""
+    """True when any number changed, and once a day, since coverage can change where no number does.
+
+    Months are counted before the weeks in them. It waits for the weeks; else it would publish old ones.
+    """
     changed = When.any_deps_match(When.data_version_changed())
-    return _until_requested(When.cron_tick_passed("0 5 * * *") | changed) & _quiet()
+    # Every weekly number follows the same months, so one of them tells.
+    weeks = When.any_deps_match(_due(_changed())).allow(dg.AssetSelection.assets(_ACTIVE_USERS_WEEKLY))
+    return _until_requested(When.cron_tick_passed("0 5 * * *") | changed) & ~weeks & _quiet()
+
+
+def _due(follow: Condition) -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
+    """True where these are to follow, or are missing, or other rules made them, once that can be done."""
+    missing = When.newly_missing().since(When.newly_requested() | When.newly_updated())
+    return (missing | follow | _other_rules() | _unfinished()) & _all_there()
+
+
+def _changed() -> Condition:
+    changed = When.any_deps_match(When.data_version_changed()).ignore(dg.AssetSelection.assets(*whole_tables()))
+    return _until_requested(changed)
 
 
 def _other_rules() -> Condition:
-    # Of an asset as a whole, also for partitions that there is nothing of yet.
+    # The code version is that of the whole asset, so it also changes for partitions that were never made.
     return _until_requested(When.code_version_changed() & ~When.missing())
 
 
-def _failed() -> Condition:
-    return _until_requested(When.cron_tick_passed("0 4 * * *") & When.execution_failed())
+def _unfinished() -> Condition:
+    """True once a day for what failed, and for what was requested but never made: its run or backfill never began."""
+    unanswered = When.newly_requested().since(When.newly_updated())
+    left = When.execution_failed() | (unanswered & ~When.in_progress())
+    return _until_requested(When.cron_tick_passed("0 4 * * *") & left)
 
 
 def _until_requested(trigger: Condition) -> Condition:
@@ -71,40 +100,48 @@ def _until_requested(trigger: Condition) -> Condition:
 
 
 def _all_there() -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
-    """Whatever the partition is made of was stored, or will be in the same run."""
+    """Everything that the partition is made from is stored, or will be in the same run."""
     return ~When.any_deps_missing() & When.any_deps_match(~When.missing() | When.will_be_requested())
 
 
 def _quiet() -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
-    """Neither the partition nor what it is made of is in progress."""
+    """Neither the partition nor anything that it is made from is in progress."""
     return ~When.any_deps_in_progress() & ~When.in_progress()
 
 
-def automated(assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
+def automated(assets: Iterable[dg.AssetsDefinition], grid: Grid) -> list[dg.AssetsDefinition]:
     """The same assets, those that are not raw with the condition they follow."""
 
-    def with_condition(spec: dg.AssetSpec) -> dg.AssetSpec:
-        if spec.group_name == "raw":
-            return spec
-        condition = follow_changed_numbers() if spec.group_name == "published" else follow_changed_months()
-        return spec.replace_attributes(automation_condition=condition)
+    def with_condition(asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
+        if {spec.group_name for spec in asset.specs} == {RAW}:
+            return asset
+        if asset.partitions_def is None:
+            condition = follow_changed_numbers()
+        elif asset.partitions_def == grid.by_month and dg.AssetKey(EVENTS.name) not in asset.keys:
+            condition = follow_built_months()
+        else:
+            condition = follow_changed_tables()
+        return asset.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=condition))
 
-    return list(dg.map_asset_specs(with_condition, list(assets)))
+    return [with_condition(asset) for asset in assets]
 
 
 def sensor() -> dg.AutomationConditionSensorDefinition:
-    """What requests the assets that are not raw as their conditions become true."""
+    """The sensor that requests each asset that is not raw when its condition becomes true."""
     return dg.AutomationConditionSensorDefinition(
         "follow_changed_months",
         target=dg.AssetSelection.all(),
         default_status=dg.DefaultSensorStatus.RUNNING if _in_production() else dg.DefaultSensorStatus.STOPPED,
-        description="Counts again whatever a pull changed, of whatever age, and publishes it.",
+        description="Counts everything again that a pull changed, of any age, and publishes it.",
     )
 
 
 @dataclass(frozen=True)
 class PullSchedule:
-    """When which tables are pulled, from the month of which day up to that of yesterday."""
+    """When which tables are pulled, from the month of which day up to the running month.
+
+    Also on the first, when no day of that month is over: the running week is made of both months.
+    """
 
     name: str
     cron: str
@@ -120,7 +157,7 @@ PULLS = (
         cron="15 */4 * * *",
         tables=lambda: monthly_tables(often=True),
         first_day=lambda yesterday: yesterday,
-        description="Logins, often enough that Keycloak's default memory of one day loses none.",
+        description="Logins, so often that none is lost, although Keycloak by default forgets them after a day.",
     ),
     PullSchedule(
         name="all_sources_daily",
@@ -134,28 +171,28 @@ PULLS = (
         cron="0 3 * * 1",
         tables=monthly_tables,
         first_day=lambda yesterday: yesterday - 6 * ONE_DAY,
-        description="On Monday: every source, the last week included; numbers follow and are published.",
+        description="On Monday: every source, with the last week. Its numbers are counted and published then.",
     ),
     PullSchedule(
         name="last_month",
         cron="30 3 1 * *",
         tables=monthly_tables,
         first_day=lambda yesterday: yesterday.replace(day=1),
-        description="On the first: every source, the last month included; numbers follow and are published.",
+        description="On the first: every source, with the last month. Its numbers are counted and published then.",
     ),
     PullSchedule(
         name="reconciliation_monthly",
         cron="0 18 15 * *",
         tables=lambda: [RAW_GITLAB_PUSHES.name, RAW_GITLAB_COMMITS.name],
         first_day=lambda yesterday: yesterday,
-        description="Lists every project and branch whole again, and tells what the pulls of changes had missed.",
+        description="Lists every project and branch in full, and says what earlier pulls had missed.",
         tags={RECONCILE: "true"},
     ),
 )
 
 
 def schedules(grid: Grid) -> list[dg.ScheduleDefinition]:
-    """Each pull as one run per deployment, so that one that is down holds up no other."""
+    """Each pull as one run per deployment, so that a deployment that is down does not delay the others."""
 
     @dg.schedule(
         name="people_and_projects_daily",
@@ -190,12 +227,12 @@ def _schedule(pull: PullSchedule, grid: Grid) -> dg.ScheduleDefinition:
         yesterday = at.date() - ONE_DAY
         first = max(pull.first_day(yesterday), grid.first_month)
         if first > yesterday:
-            yield dg.SkipReason(f"the first month of any deployment is {grid.first_month}")
+            yield dg.SkipReason(f"no day of the first month of any deployment, {grid.first_month}, is over")
             return
         for deployment in grid.deployments:
             yield dg.RunRequest(
                 run_key=f"{deployment} {at:%Y-%m-%dT%H}",
-                tags={"deployment": deployment, **partitions.range_tags(deployment, first, yesterday)},
+                tags={"deployment": deployment, **partitions.range_tags(deployment, first, at.date())},
             )
 
     return schedule

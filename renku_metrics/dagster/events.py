@@ -18,7 +18,7 @@ from renku_metrics.store.store import MONTHS_AT_ONCE, batches
 from renku_metrics.tables import EVENT_TYPES, EVENTS, USER_DAYS
 
 GROUP = "events"
-# Nothing of a month that fails it is stored, so nothing that follows is built of it.
+# If a month fails, nothing of it is stored, so nothing is built from it.
 CONSERVED = dg.AssetCheckSpec(
     "rows_are_conserved",
     asset=EVENTS.name,
@@ -92,7 +92,7 @@ def _facts(of_month: EventsBuilt) -> dict[str, Any]:
     """What became of a month's raw rows: events by type, and how many each rule dropped, corrected or linked."""
     counts = of_month.events["event_type"].value_counts()
     return {
-        # Of every type: a month that lacks one would be a gap in its plot.
+        # Types with no event too, or a month without one would be a gap in its plot.
         **{event_type: int(counts.get(event_type, 0)) for event_type in EVENT_TYPES},
         "raw_rows": of_month.rows,
         "dropped_rows": sum(of_month.dropped.values()),

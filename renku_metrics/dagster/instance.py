@@ -1,8 +1,8 @@
-"""Where Dagster itself keeps its runs, schedules and logs: decided by the environment, so that one dagster.yaml serves
-a laptop and a server.
+"""Where Dagster keeps its own runs, schedules and logs. The environment decides, so one dagster.yaml serves a laptop
+and a server.
 
-dagster.yaml has no conditions and ``{env: X}`` no default, so the choice is made where an instance gets its defaults.
-That, unlike a storage class, knows the throw-away folder of an instance without DAGSTER_HOME.
+dagster.yaml has no conditions, and ``{env: X}`` has no default. So the choice is made where an instance gets its
+defaults. Only there, and not in a storage class, is the temporary folder of an instance without DAGSTER_HOME known.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Defaults = Mapping[str, ConfigurableClassData | None]
 
 
 class InstanceByEnvironment(dg.DagsterInstance):
-    """A Dagster instance on SQLite and local files, or on PostgreSQL and S3 where the environment names them."""
+    """A Dagster instance on SQLite and local files, or on PostgreSQL and S3 if the environment names them."""
 
     @classmethod
     def config_schema(cls) -> dict[str, Any]:
@@ -36,7 +36,7 @@ class InstanceByEnvironment(dg.DagsterInstance):
 
     @classmethod
     def config_defaults(cls, base_dir: str) -> Defaults:
-        """What dagster.yaml leaves open. Raises ConfigurationError when the variables make no sense together."""
+        """What dagster.yaml leaves open. Raises ConfigurationError if the variables make no sense together."""
         chosen = {"storage": _postgres(os.environ), "compute_logs": _s3_compute_logs(os.environ)}
         return {**InstanceRef.config_defaults(base_dir), **{key: data for key, data in chosen.items() if data}}
 
@@ -51,7 +51,7 @@ def _postgres(environment: Mapping[str, str]) -> ConfigurableClassData | None:
             "set all of them for PostgreSQL, or none for SQLite"
         )
     connection = {
-        # A bare postgresql:// is psycopg 3 to SQLAlchemy 2.1, which dagster-postgres does not bring.
+        # SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3, which dagster-postgres does not install.
         "scheme": "postgresql+psycopg2",
         # Names, not values: this is passed from process to process.
         "hostname": {"env": "DAGSTER_POSTGRES_HOST"},

@@ -1,4 +1,4 @@
-"""Active users and core actions, weekly and monthly: an asset each, counted in one step from user days read once."""
+"""Active users and core actions, weekly and monthly: one asset each, counted in one step from user days read once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -73,14 +73,14 @@ def _counts(
 def _materialized(
     store: Store, metric: Metric, kind: PeriodKind, deployment: str, starts: Sequence[str], rows: pd.DataFrame
 ) -> Iterator[Materialized]:
-    """Each week or month with its numbers: users, and by which rules they are linked."""
+    """Each week or month with its numbers: users, and how many of them each rule linked."""
     table = metric.table(kind)
     numbers = [name for name in rows.columns if pd.api.types.is_integer_dtype(rows[name])]
     by_start = {row[kind]: row for row in rows.to_dict(orient="records")}
     for start in starts:
         row = by_start.get(start, {})
         facts: dict[str, Any] = {name: int(row[name]) for name in numbers if name in row}
-        # By its numbers and not by its file, which holds all periods.
+        # The version follows from the numbers of this period, because the file holds all periods.
         version = f"{metric.version} {' '.join(str(facts[name]) for name in facts)} {row.get('computed_at', '')}"
         metadata = {
             "dagster/partition_row_count": 1 if row else 0,

@@ -1,8 +1,8 @@
-"""The partitions of the assets: deployment, deployment by month and by week, and how they map onto each other.
+"""The partitions of the assets (by deployment, by deployment and month or week) and how they map onto each other.
 
-One grid serves all deployments, because Dagster cuts backfills of assets with different starts at random: it begins
-with the month of the earliest start, its weeks with the first Monday in it. Dagster sorts the dimensions of a key by
-name, so every key reads ``deployment|month`` or ``deployment|week``.
+One grid serves all deployments, because Dagster splits backfills at random if assets have different starts. The grid
+begins with the month of the earliest start, and its weeks with the first Monday of that month. Dagster sorts the
+dimensions of a key by name, so every key is ``deployment|month`` or ``deployment|week``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MONTH: PeriodKind = "month"
 
 @dataclass(frozen=True)
 class Grid:
-    """The partitions of one set of deployments; ``first_month`` is the first that any of them can have."""
+    """The partitions of some deployments. ``first_month``: the first one that any of them can have."""
 
     first_month: dt.date
     by_deployment: dg.StaticPartitionsDefinition
@@ -61,7 +61,7 @@ class Grid:
         """Whether a deployment, or a deployment and month, is a partition at this time."""
         if len(partition) == 1:
             return True
-        # Compared and not looked up: a first pull asks for hundreds, and Dagster lists all months at each.
+        # Compared, not looked up: a first pull asks for hundreds, and for each look-up Dagster lists all months.
         return self.first_month <= dt.date.fromisoformat(partition[1]) <= now.astimezone(dt.UTC).date()
 
 
@@ -80,13 +80,13 @@ def range_tags(deployment: str, first: dt.date, last: dt.date) -> dict[str, str]
 
 
 def everything(grain: dg.PartitionsDefinition) -> dict[str, str]:
-    """The tags of a run that materializes every partition there is."""
+    """The tags of a run that materializes every partition."""
     keys = grain.get_partition_keys()
     return {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
 
 
 def by_deployment(keys: Iterable[str]) -> dict[str, list[str]]:
-    """The weeks or months of each deployment among the keys of a run, sorted; none for plain keys."""
+    """The weeks or months of each deployment in the keys of a run, sorted; none if the keys are only deployments."""
     found: dict[str, list[str]] = {}
     for partition in sorted(keys):
         deployment, _, time = partition.partition("|")
@@ -95,7 +95,7 @@ def by_deployment(keys: Iterable[str]) -> dict[str, list[str]]:
 
 
 def months_of_week() -> dg.MultiPartitionMapping:
-    """A week needs the one or two months that it is in, of the same deployment; the running week those that began."""
+    """A week needs the one or two months that it is in, of the same deployment, without those that have not begun."""
     months = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
     return dg.MultiPartitionMapping(
         {

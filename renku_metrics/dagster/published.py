@@ -26,7 +26,7 @@ def published_asset(deployments: Mapping[str, Deployment], core_actions: Sequenc
         name=NAME,
         description=(
             "Users of each core action and their share of the active users, by week and month, as CSV and Parquet; "
-            "with the numbers that were revised and the definitions behind them."
+            "with the numbers that were revised, and the definitions."
         ),
         deps=[metric.table(kind).name for kind in KINDS for metric in (ACTIVE_USERS, *core_actions)],
         group_name=NAME,
@@ -64,7 +64,7 @@ def published_asset(deployments: Mapping[str, Deployment], core_actions: Sequenc
 
 
 def _specifications() -> list[dg.AssetCheckSpec]:
-    """Every check of the published asset; the blocking ones stop its publication."""
+    """Every check of the published asset. The blocking ones stop its publication."""
     described = {check.name: check.description for check in CHECKS} | DESCRIPTIONS
     return [dg.AssetCheckSpec(name, asset=NAME, description=text) for name, text in described.items()]
 

@@ -1,7 +1,7 @@
-"""The raw tables: pulls of the sources, per deployment and per deployment and month, read off the registry.
+"""The raw tables: pulls of the sources in the registry, by deployment or by deployment and month.
 
-Asking for a month means: bring this deployment up to date, then that month's file is there. Every other partition that
-a pull changed on the way is reported to Dagster as materialized too.
+A run for a month brings the whole deployment up to date, and then the file of that month is there. Every other
+partition that the pull changed is reported to Dagster as materialized too.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from renku_metrics.sources.source import Harvest, Source
 from renku_metrics.store.store import Partition
 
 GROUP = "raw"
-# The tag of a run that lists every project and branch whole again.
+# The tag of a run that lists every project and branch in full.
 RECONCILE = "renku_metrics/reconcile"
 
 
@@ -41,7 +41,7 @@ def _asset(
         specs=[
             dg.AssetSpec(
                 table.name,
-                # Stored in this order.
+                # They are stored in this order.
                 deps=[first.name] if table is not first else [],
                 **specification(table, GROUP, {source.name}),
             )
@@ -64,7 +64,7 @@ def _asset(
                     if source.is_in(deployments[name]):
                         pull.bring(harvest, selected, whole=whole)
                 except Exception:
-                    # What it stored stays and must be counted; what it was asked for stays failed.
+                    # What it stored stays and must be counted. What it was asked for stays failed.
                     yield from _changed(pull, grid, tables, places)
                     raise
                 yield from _changed(pull, grid, tables, places)
@@ -79,7 +79,7 @@ def _asset(
 def _changed(
     pull: Pull, grid: partitions.Grid, asked_tables: Collection[Table], asked: Collection[Partition]
 ) -> Iterator[Materialized]:
-    """The partitions that were not asked for, but that this pull or one that was killed before it has changed."""
+    """The partitions that nobody asked for, but that this pull, or an earlier one that was killed, changed."""
     for table in raw_tables():
         places = [place for place in pull.untold(table) if not (table in asked_tables and place in asked)]
         yield from _standing(pull, table, [place for place in places if grid.holds(place, pull.now)], {})
@@ -88,7 +88,7 @@ def _changed(
 def _standing(
     pull: Pull, table: Table, places: Sequence[Partition], facts: Mapping[Partition, dict[str, Any]]
 ) -> Iterator[Materialized]:
-    """The partitions as they are in the store, known to Dagster afterwards."""
+    """The partitions as they are in the store. Dagster knows them afterwards."""
     if places:
         stored = pull.ensure(table, places)
         yield from materialized(pull.ledger.store, table, stored, facts, pull.versions(table, stored))

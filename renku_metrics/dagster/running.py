@@ -1,8 +1,7 @@
-"""Runs an asset one deployment after the other, so that one that fails does not sink the others.
+"""Runs an asset one deployment after the other, so that one that fails does not stop the others.
 
-A run may hold any rectangle of deployments and months. Each partition is recorded in Dagster by an event of its own,
-as soon as it is stored, with its metadata and the version of its content: by the version declarative automation
-leaves alone what did not change.
+A run may hold any rectangle of deployments and months. Each partition has an event in Dagster as soon as it is stored,
+with its metadata and the version of its content. If the version did not change, declarative automation starts nothing.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from renku_metrics.errors import RenkuMetricsError
 from renku_metrics.schema import Table
 from renku_metrics.store.store import Partition, Store, Stored
 
-# The result of a step would record all its partitions once more, with one version for all. Dagster leaves that out for
-# results marked so, which is how its own observable assets record partitions one by one.
+# The result of a step would record all its partitions again, with one version for all. Dagster does not do that if the
+# result has this mark: its own observable assets use it to record partitions one by one.
 RECORDED = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
 
 
 @dataclass(frozen=True)
 class Materialized:
-    """One partition of one asset as it is in the store now; ``dimensions`` of its key, if there are two."""
+    """One partition of one asset as it is in the store now. ``dimensions``: those of its key, if there are two."""
 
     asset: str
     key: str
@@ -37,9 +36,8 @@ class Materialized:
     dimensions: dict[str, str] = field(default_factory=dict)
 
 
-# Brings the given weeks or months of a deployment up to date (all of it when there are none), and yields each
-# partition once it is stored, those included that it changed on the way. What was yielded is known to Dagster when
-# the work goes on.
+# Brings weeks or months of a deployment up to date, or all of it if none are given. Yields each partition once it is
+# stored, also those that nobody asked for. Dagster knows of a partition before the work goes on.
 Work = Callable[[str, list[str]], Iterable[Materialized]]
 
 
@@ -77,9 +75,9 @@ def materialized(
 def each_deployment(
     context: dg.AssetExecutionContext, work: Work, checked: Callable[[], Iterable[dg.AssetCheckResult]] = tuple
 ) -> Results:
-    """Does the work of a run for each deployment in it, and then tells what was ``checked`` on the way.
+    """Does the work of a run for each deployment in it, and then yields what was ``checked``.
 
-    Raises dagster's Failure with one line per deployment that failed, after the work of all is done.
+    Raises dagster's Failure with one line per failed deployment, after the work of all is done.
     """
     failures = []
     for deployment, times in partitions.by_deployment(context.partition_keys).items():
@@ -90,13 +88,13 @@ def each_deployment(
             failures.append(str(error))
             context.log.error(failures[-1])
         except Exception as error:  # noqa: BLE001
-            failures.append(f"{deployment}: unexpected {type(error).__name__}; where it came from is in the run's log")
-            # Without the error's own words, which may be personal.
+            failures.append(f"{deployment}: unexpected {type(error).__name__}; the run's log says where it came from")
+            # The message of the error is left out, because it may be personal.
             context.log.error("\n".join([failures[-1], *traceback.format_tb(error.__traceback__)]))
     yield from checked()
     if failures:
         raise dg.Failure("\n".join(failures), allow_retries=False)
-    # Dagster takes the assets of one step in the order of their dependencies.
+    # Dagster wants the assets of one step in the order of their dependencies.
     for asset in TopologicalSorter(context.assets_def.asset_deps).static_order():
         if asset in context.selected_asset_keys:
             yield dg.MaterializeResult(asset_key=asset, metadata=RECORDED)

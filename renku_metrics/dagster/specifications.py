@@ -1,4 +1,4 @@
-"""What the assets of a table have in common in Dagster: schema, description, owners."""
+"""What all assets have in Dagster: schema, description, owners."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pyarrow as pa
 from renku_metrics.schema import STRINGS, TIMESTAMP, Table
 
 OWNERS = ["team:renku"]
-# A run may hold years of days: one pass per deployment, not one run a day.
+# One run may hold years of months, so a backfill is one pass per deployment and not one run per month.
 ONE_RUN = dg.BackfillPolicy.single_run()
-# Where Arrow's own name is none that a reader of the UI would use.
+# The names of types in the UI, if Arrow's name is not one that a reader would know.
 TYPE_NAMES = {
     TIMESTAMP: "timestamp (UTC, ms)",
     STRINGS: "list of strings",

@@ -34,7 +34,7 @@ class Identities:
         self._users = users.fillna(by_address.reindex(users.index)).dropna()
 
     def of_gitlab_users(self, ids: pd.Series) -> pd.Series:
-        """The user id of each GitLab user: the Keycloak id where it can be known, else ``gitlab:<id>``."""
+        """The user id of each GitLab user: the Keycloak id if it is known, else ``gitlab:<id>``."""
         unknown = "gitlab:" + ids.astype("str")
         return ids.map(self._users).astype(object).fillna(unknown.astype(object))
 

@@ -1,4 +1,4 @@
-"""What the numbers do not know, where it concerns more than one metric.
+"""What the numbers do not know, if it concerns more than one metric.
 
 A comment above a gap names the fact behind it in docs/sources/.
 """

@@ -11,7 +11,7 @@ from renku_metrics.tables import CAUSES, NOT_OVER, OTHER_REASONS, REVISIONS
 
 LATE_FACTS, PEOPLE_KNOWN, NEW_RULES, ERASURE = CAUSES
 NEW_DEFINITION, GONE, BACK = OTHER_REASONS
-# Of each deployment the days on which anything changed that numbers are counted from, and why.
+# For each deployment: the days on which something changed that numbers are counted from, and why.
 Causes = Mapping[str, Mapping[dt.date, Collection[str]]]
 KEY = ["deployment", "period", "core_action"]
 NUMBERS = ["users", "active_users", "definition"]

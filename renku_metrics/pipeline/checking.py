@@ -50,7 +50,7 @@ def event_keys_are_unique(store: Store, deployments: Iterable[str]) -> Outcome:
 
 
 def changed_deployments(numbers: Mapping[PeriodKind, Numbers]) -> list[str]:
-    """The deployments whose events are not those of the last publication; others were looked through then."""
+    """The deployments whose events changed since the last publication. The others were checked then."""
     return sorted(
         {
             standing.deployment.name

@@ -24,11 +24,11 @@ from renku_metrics.tables import ACTIVITIES, EVENTS, USER_DAYS, Activity, Period
 
 @dataclass(frozen=True)
 class Standing:
-    """All that is known of one deployment at one time, for its weekly or its monthly numbers.
+    """All that is known about one deployment at one time, for its weekly or its monthly numbers.
 
-    ``rows``: what was counted, by table. ``counts``: what these rows were counted from; what was counted by another
-    version of the definition, or is being counted right now, is not among them. ``published``: what the events of each
-    month were built of when numbers were last published. ``erased``: the days that an erasure took something from.
+    ``rows``: what was counted, by table. ``counts``: what these rows were counted from, without rows that another
+    version of the definition counted or that are being counted right now. ``published``: what the events of each month
+    were built from when numbers were last published. ``erased``: the days from which an erasure took something.
     """
 
     deployment: Deployment
@@ -165,7 +165,7 @@ def _not_counted(standing: Standing) -> set[str]:
     for month, entry in standing.user_days.items():
         for day, serial in entry.days.items():
             period = Period.of(standing.kind, dt.date.fromisoformat(day))
-            # Nothing is counted of a period that begins before the deployment does.
+            # A period that begins before the deployment's start is not counted.
             if period.start < standing.deployment.start:
                 continue
             start = period.start.isoformat()

@@ -19,7 +19,7 @@ from renku_metrics.pipeline.hash_key import address_book, hash_key_of
 from renku_metrics.schema import DAY, Table
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.registry import all_sources, source_of
-from renku_metrics.store.ledger import BEFORE, BUILDING, Built, Erasures, Ledger, Pulled
+from renku_metrics.store.ledger import BEFORE, BUILDING, Built, Erasures, Ledger, Pulled, place_of
 from renku_metrics.store.store import MONTHS_AT_ONCE, Partition, Store, Stored, batches, partitions_of
 from renku_metrics.tables import (
     EVENTS,
@@ -176,12 +176,20 @@ def _sweep_table(ledger: Ledger, clearing: Clearing, table: Table, *, write: boo
 
 
 def _note(ledger: Ledger, table: Table, written: Mapping[Partition, Stored]) -> None:
-    """Notes that these partitions changed, so that no later run takes them for lost."""
+    """Notes that these partitions changed, so that no later run takes them for lost.
+
+    Nothing is counted again because of this: published numbers stay as they are.
+    """
     if table in BEFORE.values():
         return
 
     def change(document: Built | Pulled) -> None:
-        ledger.record(document.tables.setdefault(table.name, {}), table, written, {})
+        entries = document.tables.get(table.name, {})
+        for partition, stored in written.items():
+            known = entries.get(place_of(table, partition))
+            # If another process wrote the file and did not note it, this must stay visible.
+            if known and known.version == stored.before:
+                known.version, known.mark = stored.version, stored.mark
 
     if table in (EVENTS, USER_DAYS):
         ledger.change_built(change)

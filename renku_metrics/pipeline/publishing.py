@@ -127,7 +127,7 @@ def _numbers(
 
 
 def _causes(standing: Standing) -> dict[dt.date, set[str]]:
-    """Why each day is counted differently since the last publication, and all days of erasures."""
+    """For each day that is counted differently since the last publication: why. Days of erasures are always in it."""
     causes: dict[dt.date, set[str]] = {}
 
     def add(days: set[str], month: str, cause: str) -> None:

@@ -187,15 +187,11 @@ class Ledger:
         """Notes in the entries of a table how its partitions are now, and what they were built from."""
         for partition, stored in written.items():
             place = place_of(table, partition)
-            known = entries.get(place)
+            known = entries.get(place, Entry("", "", 0))
             built_of = of.get(place, {})
-            if known is None or known.version != stored.version:
-                serial = known.serial + 1 if known else 1
-                changed: Iterable[str] = stored.days
-                if table.by_month and not stored.changed and (known is not None or stored.rows):
-                    # Who wrote the file did not note what it changed, so any day of it may have changed.
-                    changed = days_of_month(place)
-                days = {**(known.days if known else {}), **dict.fromkeys(changed, serial)}
+            if known.version != stored.version:
+                serial = known.serial + 1
+                days = {**known.days, **dict.fromkeys(_days_changed(table, place, known, stored), serial)}
                 entries[place] = Entry(stored.version, stored.mark, serial, dict(sorted(days.items())), built_of)
             else:
                 entries[place] = replace(known, mark=stored.mark, of=built_of or known.of)
@@ -247,6 +243,18 @@ class Ledger:
 def days_of_month(month: str) -> list[str]:
     """The days of the month whose first day is given, YYYY-MM-DD."""
     return [day.isoformat() for day in Period.of("month", dt.date.fromisoformat(month)).days]
+
+
+def _days_changed(table: Table, place: str, known: Entry, stored: Stored) -> Iterable[str]:
+    """The days that changed since what is known of a place.
+
+    If the write found another version there, a pull was killed before it noted its write, or another program wrote.
+    Then all days of the month may have changed.
+    """
+    nothing_there = not known.version and not stored.rows
+    if not table.by_month or stored.before == known.version or nothing_there:
+        return stored.days
+    return days_of_month(place)
 
 
 def place_of(table: Table, partition: Partition) -> str:

@@ -40,13 +40,15 @@ Result = TypeVar("Result")
 class Stored:
     """One partition in the store. ``version`` follows from its bytes. The storage gives the object its ``mark``.
 
-    ``days``: the days whose rows this write changed, in tables by month.
+    ``before``: the version that this write found there; empty if there was none. ``days``: the days whose rows it
+    changed since then, in tables by month.
     """
 
     rows: int
     version: str
     mark: str
     changed: bool
+    before: str
     days: frozenset[str] = frozenset()
 
 
@@ -175,7 +177,7 @@ class Store:
                 rows = pq.read_metadata(io.BytesIO(content)).num_rows
             except pa.ArrowException:
                 raise self._unreadable(table, partition) from None
-            return Stored(rows, _version(content), mark, changed=False)
+            return Stored(rows, _version(content), mark, changed=False, before=_version(content))
 
         return dict(zip(partitions, in_parallel(ensure_one, partitions), strict=True))
 
@@ -277,11 +279,12 @@ class Store:
     ) -> Stored:
         """Writes the rows, unless they are the same as the known ones. Raises ChangedError if another process wrote."""
         if before is not None and mark is not None and rows.equals(known):
-            return Stored(len(rows), _version(before), mark, changed=False)
+            return Stored(len(rows), _version(before), mark, changed=False, before=_version(before))
         content = _parquet(rows.select(table.file_schema.names).cast(table.file_schema))
         written = self.replace(_key(table, partition), content, mark)
         days = _changed_days(known, rows) if table.by_month else frozenset[str]()
-        return Stored(len(rows), _version(content), written, changed=True, days=days)
+        found = "" if before is None else _version(before)
+        return Stored(len(rows), _version(content), written, changed=True, before=found, days=days)
 
 
 # The bytes of an object and its mark; neither if there is no object.

@@ -14,7 +14,7 @@ HOUR = dt.timedelta(hours=1)
 ADA = Identity("lovelace", "lovelace@university.example")
 # What a line that says that something failed ends with: what to do.
 IMPERATIVE = re.compile(
-    r"[:;] (set|correct|make|add|turn on|let|choose|start|create|renew|see|try|raise|report) [^:;]*$"
+    r"[:;] (set|correct|make|add|turn on|let|choose|start|create|renew|see|try|raise|report|begin|use|restore) [^:;]*$"
 )
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from renku_metrics.commands import check_gitlab, check_keycloak, findings
 from renku_metrics.periods import ONE_DAY
+from renku_metrics.sources import findings
+from renku_metrics.sources.gitlab import check as check_gitlab
 from renku_metrics.sources.http import Patience
+from renku_metrics.sources.keycloak import check as check_keycloak
 from renku_metrics.store.store import Store
 from renku_metrics_tests.commands.checked import ADA, HOUR
 from renku_metrics_tests.commands.pulled_store import PulledStore, pulled_store

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from renku_metrics.pipeline.locks import SourceName
 
-from renku_metrics.deployments import Deployment, read_deployment
-from renku_metrics.events.union import EventsBuilt, build_events
-from renku_metrics.periods import ONE_DAY, days_between, midnight, now
+from renku_metrics.deployments import Deployment
+from renku_metrics.events.union import EventsBuilt, unite
+from renku_metrics.periods import ONE_DAY, days_between, midnight
 from renku_metrics.pipeline.building import read_raw, store_events, store_user_days
-from renku_metrics.pipeline.pulling import Pull
+from renku_metrics.schema import month_of
+from renku_metrics.sources.registry import read_deployment, sources_of
 from renku_metrics.store.store import Partition, Store
 from renku_metrics.tables import RAW_AMALTHEA_SESSIONS, RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS
+from renku_metrics_tests.pipeline.pulls import HARVESTS, pull_once
 from renku_metrics_tests.present import TODAY
 from renkulab.people import Person
 from renkulab.population import Population
 from renkulab.server import RenkuLab, write_deployment
 
-START = TODAY - 10 * ONE_DAY
-DAYS: list[Partition] = [("lab", day.isoformat()) for day in days_between(START, TODAY)]
+# So that there are two months of it.
+START = TODAY.replace(day=1) - 3 * ONE_DAY
+MONTHS = sorted({month_of(day.isoformat()) for day in days_between(START, TODAY)})
+PLACES: list[Partition] = [("lab", month) for month in MONTHS]
 
 
 @dataclass
@@ -46,28 +49,18 @@ class PulledStore:
         return next(person for person in self.people if person.kind == kind)
 
     def pull(self) -> None:
-        """Everything, as the schedules do, with events and user days of every day."""
-        brings: list[tuple[SourceName, Callable[[Pull], None]]] = [
-            ("gitlab", Pull.gitlab_projects),
-            ("gitlab", Pull.gitlab_users),
-            ("gitlab", lambda pull: pull.gitlab_history(with_pushes=True)),
-            ("keycloak", Pull.keycloak_users),
-            ("keycloak", Pull.keycloak_logins),
-            ("amalthea", Pull.amalthea_sessions),
-        ]
-        for source, bring in brings:
-            pull = Pull(self.deployment, source, self.store, now(), lambda _: None)
-            with pull.alone():
-                bring(pull)
+        """Everything, as the schedules do, with events and user days of every month."""
+        for harvest in HARVESTS:
+            pull_once(self.store, self.deployment, harvest)
         for table in (RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS, RAW_AMALTHEA_SESSIONS):
-            self.store.ensure(table, DAYS)
-        days = [day for _, day in DAYS]
-        store_events(self.store, self.deployment, days)
-        store_user_days(self.store, self.deployment, days)
+            self.store.ensure(table, PLACES)
+        store_events(self.store, self.deployment, MONTHS)
+        store_user_days(self.store, self.deployment, MONTHS)
 
     def rebuilt(self) -> EventsBuilt:
         """The events that follow from what is stored raw."""
-        return build_events(read_raw(self.store, self.deployment, DAYS))
+        frames = read_raw(self.store, self.deployment, MONTHS)
+        return unite("lab", [source.events(frames) for source in sources_of(self.deployment)])
 
     def content(self) -> dict[str, str]:
         """Every object of the store as text, tables as their rows."""
@@ -83,7 +76,7 @@ class PulledStore:
 
 @contextmanager
 def pulled_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PulledStore]:
-    """Twelve people, one of each kind, and ten days of what they did."""
+    """Twelve people, one of each kind, and four weeks of what they did."""
     lab = RenkuLab("lab", tmp_path / "audit_log", now=midnight(START))
     population = Population(lab, seed=7, people=12, projects=5)
     for day in days_between(START, TODAY - ONE_DAY):

@@ -13,7 +13,10 @@ import yaml
 from click.testing import CliRunner
 
 from renku_metrics.cli import renku_metrics
+from renku_metrics.object_storage import DirectoryStorage
 from renku_metrics.periods import ONE_DAY
+from renku_metrics.store.ledger import StoreLedger
+from renku_metrics.store.store import Store
 from renku_metrics_tests.commands.checked import ADA, HOUR, Checked
 from renku_metrics_tests.present import NOW
 from renkulab import faults
@@ -38,10 +41,21 @@ def test_all_is_well(lab: RenkuLab, tmp_path: Path) -> None:
         *("keycloak", "keycloak users", "keycloak event saving", "keycloak memory", "keycloak logins"),
         *("amalthea", "amalthea lines", "amalthea user label", "amalthea project label"),
         *("last pull of commits", "last pull of logins"),
+        *("stored commits", "stored logins", "stored sessions"),
     }
-    assert checked.output.endswith("\n24 ok, 0 warning, 0 failed\n")
+    assert checked.output.endswith("\n27 ok, 0 warning, 0 failed\n")
     # The probe is gone, and the store not begun.
     assert [path for path in (tmp_path / "store").rglob("*") if path.is_file()] == []
+
+
+def test_a_check_that_is_killed_leaves_no_store_that_is_taken_for_an_older_one(
+    lab: RenkuLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr(DirectoryStorage, "delete", lambda *_: None)
+        Checked()
+    assert len([path for path in (tmp_path / "store").iterdir() if path.is_file()]) == 1
+    assert Checked().not_ok() == {}
 
 
 def test_nothing_secret_or_personal_is_printed(lab: RenkuLab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,8 +114,7 @@ def test_a_source_left_out_is_said_so(lab: RenkuLab, deployments: Path) -> None:
 
 
 def test_the_hash_key_has_to_be_the_stores(lab: RenkuLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "store" / "state").mkdir(parents=True)
-    (tmp_path / "store" / "state" / "hash_key_fingerprint").write_text("of another key")
+    StoreLedger(Store.at(str(tmp_path / "store"))).begin_with(b"of another key")
     assert Checked().not_ok() == {"hash key": "failed"}
     monkeypatch.delenv("RENKU_METRICS_HASH_KEY")
     checked = Checked()

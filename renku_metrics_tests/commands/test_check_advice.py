@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from renku_metrics.object_storage.directory import DirectoryStorage
+from renku_metrics.store.ledger import StoreLedger
+from renku_metrics.store.store import Store
 from renku_metrics_tests.commands.checked import Checked
 from renkulab import faults
 from renkulab.server import RenkuLab
@@ -66,8 +68,7 @@ def test_files_that_hold_no_lines_of_sessions(lab: RenkuLab) -> None:
 
 
 def test_another_hash_key(lab: RenkuLab, tmp_path: Path) -> None:
-    (tmp_path / "store" / "state").mkdir(parents=True)
-    (tmp_path / "store" / "state" / "hash_key_fingerprint").write_text("of another key")
+    StoreLedger(Store.at(str(tmp_path / "store"))).begin_with(b"of another key")
     assert Checked().text("hash key").endswith("was begun with; set that one, or begin a new store")
 
 
@@ -87,7 +88,7 @@ def test_a_directory_that_cannot_be_written_to(
     def refuse(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    monkeypatch.setattr("os.fsync", refuse)
     assert Checked().text("store").endswith(f": cannot be written: {error.strerror}; {text}")
 
 
@@ -95,14 +96,14 @@ def test_whatever_else_goes_wrong_with_the_store(lab: RenkuLab, monkeypatch: pyt
     def fail(*_: object) -> None:
         raise RuntimeError("ada@university.example")
 
-    monkeypatch.setattr(DirectoryStorage, "write", fail)
+    monkeypatch.setattr(DirectoryStorage, "replace", fail)
     checked = Checked()
     assert checked.text("store").startswith("unexpected RuntimeError: correct RENKU_METRICS_STORE, or report")
     assert "ada@" not in checked.output
 
 
 def test_a_store_that_forgets(lab: RenkuLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DirectoryStorage, "write", lambda *_: None)
+    monkeypatch.setattr(DirectoryStorage, "replace", lambda *_: "")
     assert Checked().text("store").endswith("does not give back what was written a moment ago: choose another place")
 
 

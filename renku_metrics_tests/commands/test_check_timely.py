@@ -6,15 +6,11 @@ import datetime as dt
 import re
 from pathlib import Path
 
-import orjson
 import pytest
-from renku_metrics.pipeline.publication import record_published
 
 from renku_metrics.commands import check
-from renku_metrics.metrics import coverage
 from renku_metrics.periods import ONE_DAY, Span
-from renku_metrics.pipeline.pulling import coverage_state, source_state
-from renku_metrics.sources.keycloak.realm import LoginsState
+from renku_metrics.store.ledger import Ledger, Pulled, StoreLedger
 from renku_metrics.store.store import Store
 from renku_metrics_tests.commands.checked import HOUR, Checked
 from renku_metrics_tests.commands.pulled_store import PulledStore
@@ -31,21 +27,30 @@ def store(lab: RenkuLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sto
     return Store.at(str(tmp_path / "store"))
 
 
+def pulled_until(store: Store, source: str, at: dt.datetime) -> None:
+    def covered(pulled: Pulled) -> None:
+        pulled.covered = [Span(NOW - 10 * ONE_DAY, NOW - 8 * ONE_DAY), Span(NOW - 7 * ONE_DAY, at)]
+
+    Ledger(store, "lab").change_pulled(source, covered)
+
+
 def commits_pulled(store: Store, at: dt.datetime) -> None:
-    spans = [Span(NOW - 10 * ONE_DAY, NOW - 8 * ONE_DAY), Span(NOW - 7 * ONE_DAY, at)]
-    store.write_state(coverage_state("lab", "commits"), orjson.dumps(coverage.to_json(spans)))
+    pulled_until(store, "gitlab", at)
 
 
 def logins_pulled(store: Store, at: dt.datetime) -> None:
-    state = LoginsState(begun=at, saving=True, first_day=(NOW - 10 * ONE_DAY).date())
-    store.write_state(source_state("lab", "keycloak"), state.to_json())
+    pulled_until(store, "keycloak", at)
+
+
+def record_published(store: Store, at: dt.datetime) -> None:
+    StoreLedger(store).record_published(at)
 
 
 def test_before_the_first_pull_nothing_is_late(store: Store) -> None:
     checked = Checked()
     assert checked.exit_code == 0
-    assert checked.lines["last pull of commits"] == ("ok", "none has come to its end yet")
-    assert checked.lines["last pull of logins"] == ("ok", "none has come to its end yet")
+    assert checked.lines["last pull of commits"] == ("ok", "none has finished yet")
+    assert checked.lines["last pull of logins"] == ("ok", "none has finished yet")
     assert checked.lines["published"] == ("ok", "nothing yet")
 
 
@@ -69,8 +74,8 @@ def test_a_daemon_that_died_three_days_ago_fails_the_check(store: Store) -> None
         "last pull of logins": "failed",
     }
     assert checked.text("last pull of logins") == (
-        "3 days ago, though every 4 hours one is due: see whether the daemon runs, its schedules are on, and which "
-        "runs failed"
+        "3 days ago, but one is due every 4 hours: see whether the daemon runs, its schedules are on, and which "
+        "runs failed or left something unread"
     )
 
 

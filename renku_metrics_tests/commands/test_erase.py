@@ -1,18 +1,17 @@
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
-from renku_metrics.pipeline.erased import erased_days
 
 from renku_metrics.cli import renku_metrics
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage import DirectoryStorage
-from renku_metrics.pipeline.relinking import BEFORE
 from renku_metrics.sources.addresses import AddressBook
+from renku_metrics.sources.registry import SOURCES
+from renku_metrics.store.ledger import BEFORE, Ledger
 from renku_metrics.tables import (
     EVENTS,
     RAW_GITLAB_COMMITS,
@@ -22,7 +21,7 @@ from renku_metrics.tables import (
     RAW_KEYCLOAK_USERS,
     USER_DAYS,
 )
-from renku_metrics_tests.commands.pulled_store import DAYS, PulledStore
+from renku_metrics_tests.commands.pulled_store import PLACES, PulledStore
 from renku_metrics_tests.present import NOW, TODAY
 from renkulab.git import Identity
 from renkulab.people import Person
@@ -60,7 +59,7 @@ def traces(pulled: PulledStore, person: Person) -> list[str]:
 def of_others(pulled: PulledStore, *people: Person) -> dict[str, list[list[str]]]:
     """Events and user days of everybody else; there are some."""
     theirs = {user for person in people for user in (person.identity, f"email:{BOOK.hash(person.cli_address)}")}
-    frames = {table.name: pulled.store.read(table, DAYS) for table in (EVENTS, USER_DAYS)}
+    frames = {table.name: pulled.store.read(table, PLACES) for table in (EVENTS, USER_DAYS)}
     rows = {
         name: frame.loc[~frame["user_id"].isin(theirs)].astype(str).to_numpy().tolist()
         for name, frame in frames.items()
@@ -81,7 +80,7 @@ def test_an_erased_person_is_nowhere_in_the_store_and_nobody_else_is_touched(pul
     assert traces(pulled, person) == []
     assert of_others(pulled, person) == others
     # What is counted again some day is what stands there now.
-    pd.testing.assert_frame_equal(pulled.rebuilt().events, pulled.store.read(EVENTS, DAYS))
+    pd.testing.assert_frame_equal(pulled.rebuilt().events, pulled.store.read(EVENTS, PLACES))
 
 
 def test_no_later_pull_brings_erased_people_back(pulled: PulledStore) -> None:
@@ -89,9 +88,10 @@ def test_no_later_pull_brings_erased_people_back(pulled: PulledStore) -> None:
     assert all(traces(pulled, person) for person in people)
     erase(*(argument for person in people for argument in arguments_for(person)), "--yes")
     others = of_others(pulled, *people)
-    for source in ("gitlab", "keycloak", "amalthea"):
-        # So that everything is read anew.
-        pulled.store.storage.delete(f"state/{source}/deployment=lab/state.json")
+    for source in SOURCES:
+        # So that everything is read again.
+        assert Ledger(pulled.store, "lab").state(source.name)
+        Ledger(pulled.store, "lab").forget_state(source.name)
 
     pulled.pull()
 
@@ -114,7 +114,7 @@ def test_what_an_erased_person_does_later_is_not_stored(pulled: PulledStore) -> 
     pulled.lab.gitlab.push(project, person.account, {"later": goes.sha}, NOW, quiet=True)
     project.last_activity_at = NOW
     pulled.pull()
-    stored = set(pulled.store.read(RAW_GITLAB_COMMITS, DAYS)["sha"])
+    stored = set(pulled.store.read(RAW_GITLAB_COMMITS, PLACES)["sha"])
     assert stays.sha in stored
     assert goes.sha not in stored
     assert traces(pulled, person) == []
@@ -147,7 +147,7 @@ def test_a_noreply_address_of_the_deployment_finds_its_account(pulled: PulledSto
 def test_what_is_stored_is_shown_and_nothing_is_erased_without_a_yes(pulled: PulledStore) -> None:
     person = pulled.person("second address")
     before = pulled.content()
-    events = pulled.store.read(EVENTS, DAYS)
+    events = pulled.store.read(EVENTS, PLACES)
     days = sorted(events.loc[events["user_id"] == person.identity, "event_day"])
     result = erase("--user", person.identity, answer="n\n")
     assert result.exit_code == 1
@@ -178,16 +178,16 @@ def test_killed_on_the_way_and_run_again_it_completes(
     pulled: PulledStore, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
     person = pulled.person("noreply")
-    write, done = DirectoryStorage.write, list[str]()
+    replace, done = DirectoryStorage.replace, list[str]()
 
-    def write_some(self: DirectoryStorage, key: str, content: bytes) -> None:
+    def replace_some(self: DirectoryStorage, key: str, content: bytes, version: str | None) -> str:
         if len(done) == writes:
             raise StoreError("killed")
         done.append(key)
-        write(self, key, content)
+        return replace(self, key, content, version)
 
     with monkeypatch.context() as patch:
-        patch.setattr(DirectoryStorage, "write", write_some)
+        patch.setattr(DirectoryStorage, "replace", replace_some)
         assert erase("--user", person.identity, "--yes").exit_code == 1
     assert traces(pulled, person)
 
@@ -199,7 +199,7 @@ def test_the_copy_of_users_that_a_killed_pull_left_is_erased_from_too(pulled: Pu
     person = pulled.person("plain")
     for table in (RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS):
         pulled.store.write(BEFORE[table.name], pulled.store.read(table, [("lab",)]), [("lab",)])
-    assert any("state/people" in trace for trace in traces(pulled, person))
+    assert any("state/users_before/" in trace for trace in traces(pulled, person))
     assert erase("--user", person.identity, "--yes").exit_code == 0
     assert traces(pulled, person) == []
 
@@ -238,7 +238,7 @@ def test_pushes_of_the_person_are_gone_and_pushes_of_others_stay(pulled: PulledS
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ([], "Error: say whom: --user or --email"),
+        ([], "Error: name the person by --user or --email"),
         (
             ["--user", "ada"],
             "Error: --user is a Keycloak id, gitlab:<number>, or email:<hash> as in the table of events",
@@ -246,8 +246,8 @@ def test_pushes_of_the_person_are_gone_and_pushes_of_others_stay(pulled: PulledS
         (["--user", "ada@university.example"], "Error: --user is a Keycloak id"),
         (["--user", "gitlab:ada"], "Error: --user is a Keycloak id"),
         (["--user", "12"], "Error: --user is a Keycloak id"),
-        (["--email", "you@example.com"], "Error: an address given by --email is a tool's or many people's"),
-        (["--email", "ada"], "Error: an address given by --email is a tool's or many people's"),
+        (["--email", "you@example.com"], "Error: an address given by --email belongs to a tool or to many people"),
+        (["--email", "ada"], "Error: an address given by --email belongs to a tool or to many people"),
     ],
 )
 def test_what_names_nobody_is_refused_in_one_line(pulled: PulledStore, arguments: Sequence[str], line: str) -> None:
@@ -276,9 +276,10 @@ def test_an_unknown_deployment_is_one_line(pulled: PulledStore) -> None:
 
 def test_erased_days_are_remembered_for_the_record_of_revisions(pulled: PulledStore) -> None:
     person = pulled.person("plain")
-    events = pulled.store.read(EVENTS, DAYS)
-    days = {dt.date.fromisoformat(day) for day in events.loc[events["user_id"] == person.identity, "event_day"]}
+    events = pulled.store.read(EVENTS, PLACES)
+    days = set(events.loc[events["user_id"] == person.identity, "event_day"])
     assert days
     erase("--user", person.identity, "--yes")
-    assert days <= erased_days(pulled.store, "lab")
-    assert max(erased_days(pulled.store, "lab")) <= TODAY
+    erased = Ledger(pulled.store, "lab").erased().days
+    assert days <= set(erased)
+    assert max(erased) <= TODAY.isoformat()

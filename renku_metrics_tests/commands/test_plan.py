@@ -12,12 +12,12 @@ import yaml
 from click.testing import CliRunner, Result
 
 from renku_metrics.cli import renku_metrics
-from renku_metrics.deployments import read_deployments
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.keycloak.admin import KeycloakAdmin
 from renku_metrics.sources.keycloak.cost import cost_of_pull
 from renku_metrics.sources.keycloak.realm import KeycloakSource, LoginsState
-from renku_metrics_tests.sources.gitlab.harvest import World
+from renku_metrics.sources.registry import read_deployments
+from renku_metrics_tests.sources.gitlab.world import World
 from renkulab.server import RenkuLab, write_deployment
 
 NOW = dt.datetime(2026, 11, 16, 12, tzinfo=dt.UTC)

@@ -240,7 +240,7 @@ def test_an_unexpected_error_sinks_no_other_deployment(pipeline: Pipeline, monke
     assert pipeline.materialize([*PEOPLE_AND_PROJECTS]).success
     assert pipeline.materialize(RAW_DAYS, tags=rectangle([THIS_MONTH])).success
     counted = pipeline.materialize(["events"], tags=rectangle([THIS_MONTH]))
-    assert messages(counted) == ["a: unexpected KeyError; where it came from is in the run's log"]
+    assert messages(counted) == ["a: unexpected KeyError; the run's log says where it came from"]
     log = [entry.user_message for entry in pipeline.instance.all_logs(counted.run_id)]
     assert any("in broken_for_a" in line for line in log)
     assert not any(ADA in line for line in log)

@@ -140,7 +140,7 @@ def test_a_publication_that_is_killed_settles_nothing_that_was_not_looked_at(dep
         storage.writes_left = None
         put(store, "2026-08-02", "1")
         numbers = numbers_of(store, deployments)
-        assert changed_deployments(store, numbers) == ["lab"]
+        assert changed_deployments(numbers) == ["lab"]
         findings = {found.name: found for found in check_numbers(store, numbers)}
         assert not findings["event_keys_are_unique"].passed, writes
     assert deaths == 12

@@ -19,7 +19,7 @@ from renku_metrics.store.ledger import Ledger
 from renku_metrics.store.store import Store
 from renku_metrics.tables import RAW_GITLAB_COMMITS
 from renku_metrics_tests.pipeline.pulls import HISTORY, pull_once
-from renku_metrics_tests.sources.gitlab.harvest import DAY, NOON, World
+from renku_metrics_tests.sources.gitlab.world import DAY, NOON, World
 from renkulab.server import RenkuLab, write_deployment
 
 
@@ -71,7 +71,7 @@ def test_a_reconciliation_counts_what_was_missed_and_not_what_is_new(lab: RenkuL
     facts = pulls.pull(whole=True).facts
     assert (facts["commits_missed"], facts["commits_read"]) == (1, 125)
     assert set(pulls.commits()["sha"]) - before == {missed.sha, new.sha}
-    assert pulls.said[-1] == "lab: gitlab: the pulls before had missed 1 of what was read again"
+    assert pulls.said[-1] == "lab: gitlab: earlier pulls had missed 1 of the rows that were read again"
 
 
 def test_a_reconciliation_corrects_what_an_older_reader_read(

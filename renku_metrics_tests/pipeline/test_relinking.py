@@ -15,11 +15,11 @@ from renku_metrics.pipeline import building
 from renku_metrics.pipeline.building import store_events, store_user_days
 from renku_metrics.pipeline.pulling import pulling
 from renku_metrics.pipeline.relinking import relinking
-from renku_metrics.schema import Table, month_of
+from renku_metrics.schema import month_of
 from renku_metrics.sources.gitlab.source import GITLAB
 from renku_metrics.sources.http import say_nothing
 from renku_metrics.sources.keycloak.source import KEYCLOAK
-from renku_metrics.sources.registry import read_deployments, source_of
+from renku_metrics.sources.registry import read_deployments
 from renku_metrics.sources.source import Batch, Harvest, Request
 from renku_metrics.store.ledger import BEFORE, WHOLE_TABLE, Ledger, Pulled
 from renku_metrics.store.store import Store
@@ -33,6 +33,7 @@ from renku_metrics.tables import (
 )
 from renku_metrics_tests.events.raw_rows import Row, commit, gitlab_user, keycloak_user, project
 from renku_metrics_tests.pipeline.mortal_storage import KilledError, MortalStorage
+from renku_metrics_tests.pipeline.pulled_rows import bring
 from renku_metrics_tests.pipeline.random_schedule import relinked_days
 from renku_metrics_tests.pipeline.values import hashed, sha, uuid_of
 
@@ -70,22 +71,11 @@ def begun(deployment: Deployment, storage: MortalStorage, *, logins: bool = True
         (RAW_GITLAB_USERS, [ALICE]),
         (RAW_KEYCLOAK_USERS, [keycloak_user(uuid_of("alice"))]),
     ):
-        pulled(store, table, *rows)
+        bring(store, NAME, table, rows)
     store.ensure(RAW_KEYCLOAK_LOGINS, [(NAME, month) for month in MONTHS])
     store_events(store, deployment, MONTHS)
     store_user_days(store, deployment, MONTHS)
     return store
-
-
-def pulled(store: Store, table: Table, *rows: Row) -> None:
-    """The rows are stored, and noted as those of a pull."""
-    written = store.merge(table, table.frame(rows))
-    ledger = Ledger(store, NAME)
-
-    def note(document: Pulled) -> None:
-        ledger.record(document.tables.setdefault(table.name, {}), table, written, {})
-
-    ledger.change_pulled(source_of(table).name, note)
 
 
 def told(store: Store, source: str = "gitlab") -> set[str]:
@@ -102,7 +92,7 @@ def told(store: Store, source: str = "gitlab") -> set[str]:
 def learn(store: Store, *users: Row) -> set[str]:
     """A pull of GitLab's users; returns the days of which it tells Dagster."""
     with relinking(Ledger(store, NAME), GITLAB, RAW_GITLAB_USERS):
-        pulled(store, RAW_GITLAB_USERS, *users)
+        bring(store, NAME, RAW_GITLAB_USERS, users)
     return told(store)
 
 
@@ -135,7 +125,7 @@ def test_the_holder_of_an_address_is_found_where_a_push_had_told_somebody_else(d
 
 def test_events_whose_user_days_are_behind_are_found_as_well(deployment: Deployment) -> None:
     store = begun(deployment, MortalStorage())
-    pulled(store, RAW_GITLAB_COMMITS, commit(sha("late"), ADA, hashed("zoe")))
+    bring(store, NAME, RAW_GITLAB_COMMITS, [commit(sha("late"), ADA, hashed("zoe"))])
     store_events(store, deployment, [month_of(ADA)])
     assert learn(store, gitlab_user(4, hashed("zoe"))) == {ADA}
 
@@ -178,8 +168,8 @@ def test_two_pulls_of_users_at_once_miss_nothing_between_them(deployment: Deploy
     store = begun(deployment, MortalStorage())
     ledger = Ledger(store, NAME)
     with relinking(ledger, GITLAB, RAW_GITLAB_USERS), relinking(ledger, KEYCLOAK, RAW_KEYCLOAK_USERS):
-        pulled(store, RAW_GITLAB_USERS, gitlab_user(2, hashed("bob")))
-        pulled(store, RAW_KEYCLOAK_USERS, keycloak_user(uuid_of("ada"), hashed("ada")))
+        bring(store, NAME, RAW_GITLAB_USERS, [gitlab_user(2, hashed("bob"))])
+        bring(store, NAME, RAW_KEYCLOAK_USERS, [keycloak_user(uuid_of("ada"), hashed("ada"))])
     assert told(store, "gitlab") | told(store, "keycloak") == {ADA, BOB}
     assert relinked_days(store, NAME) == {ADA, BOB}
 

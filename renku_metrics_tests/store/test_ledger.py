@@ -64,8 +64,11 @@ def ledger(store: Store) -> Ledger:
     return Ledger(store, "lab")
 
 
-def written(version: str, *days: str, changed: bool = True) -> Stored:
-    return Stored(rows=1, version=version, mark=f"mark of {version}", changed=changed, days=frozenset(days))
+def written(version: str, *days: str, before: str = "") -> Stored:
+    """A write that found the version ``before``; one that found its own has changed nothing."""
+    changed = version != before
+    mark = f"mark of {version}"
+    return Stored(rows=1, version=version, mark=mark, changed=changed, before=before, days=frozenset(days))
 
 
 def noted(ledger: Ledger, entries: Entries, stored: Stored, of: Of | None = None, month: str = MONTH) -> Entry:
@@ -77,7 +80,7 @@ def test_each_change_raises_the_serial_and_is_noted_for_its_days(ledger: Ledger)
     entries: Entries = {}
     first = noted(ledger, entries, written("a", DAY, NEXT_DAY), {"raw": 4})
     assert first == Entry("a", "mark of a", 1, {DAY: 1, NEXT_DAY: 1}, {"raw": 4})
-    second = noted(ledger, entries, written("b", NEXT_DAY, "2026-11-30"), {"raw": 5})
+    second = noted(ledger, entries, written("b", NEXT_DAY, "2026-11-30", before="a"), {"raw": 5})
     assert second == Entry("b", "mark of b", 2, {DAY: 1, NEXT_DAY: 2, "2026-11-30": 2}, {"raw": 5})
     # Another month has a serial of its own.
     assert noted(ledger, entries, written("c", LATER_DAY), month=NEXT_MONTH).serial == 1
@@ -87,7 +90,7 @@ def test_each_change_raises_the_serial_and_is_noted_for_its_days(ledger: Ledger)
 def test_what_was_written_again_as_it_was_has_not_changed(ledger: Ledger) -> None:
     entries: Entries = {}
     before = noted(ledger, entries, written("a", DAY), {"raw": 4})
-    same = Stored(rows=1, version="a", mark="copied", changed=False)
+    same = Stored(rows=1, version="a", mark="copied", changed=False, before="a")
     assert noted(ledger, entries, same) == Entry("a", "copied", 1, before.days, {"raw": 4})
     assert noted(ledger, entries, same, {"raw": 7}).of == {"raw": 7}
 
@@ -95,20 +98,20 @@ def test_what_was_written_again_as_it_was_has_not_changed(ledger: Ledger) -> Non
 def test_a_file_that_nobody_noted_may_have_any_of_its_days(ledger: Ledger) -> None:
     # A writer was killed after the write and before its note; what it changed is not known any more.
     entries: Entries = {}
-    found = noted(ledger, entries, written("a", changed=False))
+    found = noted(ledger, entries, written("a", before="a"))
     assert found.days == dict.fromkeys(days_of_month(MONTH), 1)
 
-    noted(ledger, entries, written("b", DAY))
-    again = noted(ledger, entries, written("c", changed=False))
+    noted(ledger, entries, written("b", DAY, before="a"))
+    again = noted(ledger, entries, written("c", before="c"))
     assert (again.serial, again.days) == (3, dict.fromkeys(days_of_month(MONTH), 3))
     # But not where there is nothing, and nothing was.
-    empty = noted(ledger, {}, Stored(rows=0, version="e", mark="m", changed=False))
+    empty = noted(ledger, {}, Stored(rows=0, version="e", mark="m", changed=False, before="e"))
     assert empty.days == {}
 
 
 def test_a_table_of_one_file_has_a_serial_and_no_days(ledger: Ledger) -> None:
     entries: Entries = {}
-    for stored in (written("a"), written("b"), written("c", changed=False)):
+    for stored in (written("a"), written("b"), written("c", before="c")):
         ledger.record(entries, RAW_GITLAB_USERS, {("lab",): stored}, {})
     assert entries == {WHOLE_TABLE: Entry("c", "mark of c", 3)}
     assert (place_of(RAW_GITLAB_USERS, ("lab",)), place_of(EVENTS, NOVEMBER)) == (WHOLE_TABLE, MONTH)
@@ -328,7 +331,7 @@ def test_who_loses_again_and_again_is_told_so(ledger: Ledger) -> None:
     with pytest.raises(StoreError) as error:
         ledger.change_erased(lose)
     assert str(error.value) == (
-        "state/deployment=lab/erased.json: others change this again and again; run this again later"
+        "state/deployment=lab/erased.json: other processes keep changing this; run this again later"
     )
 
 

@@ -1,4 +1,7 @@
-"""``renku-metrics check``: tries everything that deployments need, one line per thing."""
+"""``renku-metrics check``: tries everything that deployments need, one line per thing.
+
+What is tried of the store and of pulls belongs here. What is tried of a source does not: it is in sources/.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,13 @@ COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
 def check(names: Sequence[str]) -> bool:
-    """Prints what is found of the store and of these deployments, or all; whether nothing failed.
+    """Prints what it finds about the store and these deployments, or all. Returns whether nothing failed.
 
     Raises ConfigurationError for an unknown deployment.
     """
     paths = chosen_files(names)
     of_store = list(check_store(now()))
-    # Of a store that cannot be used enough is said once.
+    # If the store cannot be used, it is enough to say so once.
     store_is_well = of_store[0].level == "ok"
     counts = Counter(_print("store", of_store))
     for path in paths:

@@ -1,4 +1,4 @@
-"""What ``renku-metrics check`` finds of a deployment's last pulls: whether the schedules run, and succeed."""
+"""What ``renku-metrics check`` finds about a deployment's last pulls: whether the schedules run and succeed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ REPORT = "report this as a fault of renku-metrics"
 
 
 def check_pulls(deployment: Deployment, now: dt.datetime) -> Iterator[Finding]:
-    """That the last whole pull of each source is no older than its schedule allows, and that nothing of it is lost.
+    """Whether the last whole pull of each source is recent enough for its schedule, and whether nothing of it is lost.
 
-    A source is left out if the store records nothing when a pull finds nothing new.
+    The age is not checked if the store records nothing when a pull finds nothing new.
     """
     ledger = Ledger(Store.at(environment.store_address()), deployment.name)
     for source in sources_of(deployment):
@@ -36,11 +36,11 @@ def _timely(ledger: Ledger, source: Source, within: dt.timedelta, now: dt.dateti
     what = f"last pull of {source.activity}"
     begun = max((span.end for span in ledger.pulled(source.name).covered), default=None)
     if begun is None:
-        return ok(what, "none has come to its end yet")
+        return ok(what, "none has finished yet")
     text = f"{length(now - begun)} ago"
     due = "every 4 hours" if source.often else "every day"
     if now - begun > within:
-        return failed(what, f"{text}, though {due} one is due", SEE)
+        return failed(what, f"{text}, but one is due {due}", SEE)
     return ok(what, text)
 
 

@@ -1,4 +1,4 @@
-"""What ``renku-metrics check`` tries of the central store."""
+"""What ``renku-metrics check`` tries in the central store."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from renku_metrics.sources.findings import Finding, attempt, failed, length, ok
 from renku_metrics.store.ledger import StoreLedger
 from renku_metrics.store.store import Store
 
-# Once a day, whether or not anything was counted; one may fail.
+# It is published at least once a day, even if nothing was counted. One publication may fail.
 PUBLISHED_WITHIN = dt.timedelta(hours=54)
 OTHERWISE = "correct RENKU_METRICS_STORE, or report this as a fault of renku-metrics"
 
 
 def check_store(now: dt.datetime) -> Iterator[Finding]:
-    """That the store can be written to, that the hash key is its own, and that what was counted is published."""
+    """Whether the store can be written to, whether the hash key is that of the store, and when it last published."""
     writable = attempt("store", "store", _writable, OTHERWISE)
     yield writable
     yield attempt("hash key", "store", _hash_key, OTHERWISE)
@@ -27,14 +27,17 @@ def check_store(now: dt.datetime) -> Iterator[Finding]:
 
 
 def _writable() -> Finding:
-    store = Store.at(environment.store_address())
-    name, content = f"state/probe-{uuid.uuid4().hex}", b"of renku-metrics check; may be deleted"
-    store.replace(name, content, None)
+    # Not through the store, because its first write would begin it.
+    storage = Store.at(environment.store_address()).storage
+    name, content = f"probe-{uuid.uuid4().hex}", b"written by renku-metrics check; may be deleted"
+    storage.replace(name, content, None)
     try:
-        read = store.storage.read(name)
+        read = storage.read(name)
+    except FileNotFoundError:
+        read = b""
     finally:
-        store.storage.delete(name)
-    address = store.storage.address()
+        storage.delete(name)
+    address = storage.address()
     if read != content:
         return failed("store", f"{address} does not give back what was written a moment ago", "choose another place")
     return ok("store", f"{address} can be written, read and deleted in")
@@ -54,7 +57,7 @@ def _published(now: dt.datetime) -> Finding:
     if now - published > PUBLISHED_WITHIN:
         return failed(
             what,
-            f"{text}, though every day is due",
+            f"{text}, but it is due every day",
             "see whether the daemon runs, whether the sensor follow_changed_months is on, and which runs of published "
             "failed",
         )

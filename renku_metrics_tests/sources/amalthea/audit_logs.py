@@ -15,6 +15,7 @@ from renku_metrics.deployments import Deployment
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage import ObjectInfo, ObjectStorage
 from renku_metrics.sources.amalthea.audit_log import FilesRead, pull_sessions
+from renku_metrics.sources.amalthea.source import AMALTHEA
 from renku_metrics.sources.source import Batch
 from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_AMALTHEA_SESSIONS
@@ -108,6 +109,8 @@ def pull(
     batches = list(pull_sessions(bucket, deployment, state or FilesRead(), PULLED_AT))
     merged = RAW_AMALTHEA_SESSIONS.frame()
     for batch in batches:
+        assert batch.state is not None
+        AMALTHEA.check_state(batch.state)
         merged = merge(RAW_AMALTHEA_SESSIONS, merged, batch.rows[RAW_AMALTHEA_SESSIONS.name])
     return merged, FilesRead.from_json(batches[-1].state), batches
 

@@ -21,6 +21,7 @@ from renku_metrics.sources.gitlab.client import GitLabClient
 from renku_metrics.sources.gitlab.history import History, Summary
 from renku_metrics.sources.gitlab.projects import pull_projects
 from renku_metrics.sources.gitlab.section import GitLab
+from renku_metrics.sources.gitlab.source import GITLAB
 from renku_metrics.sources.gitlab.state import GitLabState
 from renku_metrics.sources.gitlab.users import pull_users
 from renku_metrics.sources.http import Patience, Say, say_nothing
@@ -202,6 +203,8 @@ class Pulls:
     def keep(self, batch: Batch) -> None:
         """The rows, then the state, as if the pull were not killed between the two."""
         self.keep_rows(batch)
+        assert batch.state is not None
+        GITLAB.check_state(batch.state)
         self.state = batch.state
 
     def keep_rows(self, batch: Batch) -> None:

@@ -16,6 +16,7 @@ from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.http import Patience, Say, say_nothing
 from renku_metrics.sources.keycloak.realm import KeycloakSource, LoginsState
 from renku_metrics.sources.keycloak.section import Keycloak
+from renku_metrics.sources.keycloak.source import KEYCLOAK
 from renku_metrics.sources.source import Batch
 from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_KEYCLOAK_LOGINS
@@ -57,6 +58,7 @@ def united(batches: Iterable[Batch]) -> LoginsPull:
     """Only the last batch tells what was seen."""
     *others, last = batches
     assert last.state is not None
+    KEYCLOAK.check_state(last.state)
     assert not any(batch.seen or batch.state or batch.notes for batch in others)
     assert len(last.seen) <= 1
     rows = RAW_KEYCLOAK_LOGINS.frame()
