@@ -143,7 +143,8 @@ def test_what_was_built_lacks_exactly_the_days_that_changed_since(changes: list[
         if change == "build":
             built, open_days = (raw[MONTH].serial if raw else None), set()
         else:
-            noted(ledger, raw, written(f"version {number}", *change))
+            before = raw[MONTH].version if raw else ""
+            noted(ledger, raw, written(f"version {number}", *change, before=before))
             open_days |= change
     assert (raw[MONTH].changed_since(built) if raw else set()) == open_days
 
