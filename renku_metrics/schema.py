@@ -187,6 +187,21 @@ class Table:
             if strays:
                 raise ValueError(f"{self.name}: {column.name} holds {strays} texts that are not {column.shape.meaning}")
 
+    def without_strays(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[Column, int]]:
+        """The same rows, in which a text that does not have the shape of its column is missing, if it may be missing.
+
+        Also how many texts each column lost so.
+        """
+        lost: dict[Column, int] = {}
+        for column in self.columns:
+            if column.shape is None or column.required or column.type == STRINGS:
+                continue
+            if strays := column.shape.strays(pa.array(frame[column.name], pa.string(), from_pandas=True)):
+                fitting = frame[column.name].map(column.shape.fits).astype(bool)
+                frame = frame.assign(**{column.name: frame[column.name].where(fitting, None)})
+                lost[column] = strays
+        return frame, lost
+
     @cached_property
     def _given(self) -> list[str]:
         """All columns but the month, which follows from the day."""

@@ -206,11 +206,22 @@ class Pull:
         return [table for table in self._source.tables if table.name in batch.rows]
 
     def _admitted(self, table: Table, rows: pd.DataFrame) -> pd.DataFrame:
-        """The rows that may be stored: with Keycloak ids in the form that is kept, and without erased people."""
+        """The rows that may be stored: with Keycloak ids in the form that is kept, and without erased people.
+
+        A source may say something that nobody thought of, such as a new status. If the column may be empty, it is left
+        empty then, because one odd value must not stop a pull.
+        """
         for column in table.personal:
             if column.person == "keycloak" and len(rows):
                 kept = {told: self._book.keycloak_id(told) for told in rows[column.name].dropna().unique()}
                 rows = rows.assign(**{column.name: rows[column.name].map(kept).astype(object)})
+        rows, lost = table.without_strays(rows)
+        for column, texts in lost.items():
+            assert column.shape
+            self._say(
+                f"{self._where}: {table.name}: {texts} texts of {column.name} are not {column.shape.meaning}, and were "
+                "left out"
+            )
         erased = erased_people(self.ledger)
         if erased is None or rows.empty:
             return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -34,11 +34,12 @@ MONTHS = sorted({month_of(day.isoformat()) for day in DAYS})
 
 @dataclass(frozen=True)
 class FilledStore:
-    """The deployment is named ``lab``."""
+    """The deployment is named ``lab``; ``said`` are the lines of its pulls."""
 
     lab: RenkuLab
     store: Store
     deployment: Deployment
+    said: list[str] = field(default_factory=list)
 
     def pull(self, source: Source, harvest: Harvest, between: Callable[[], object] = lambda: None) -> None:
         """``between`` is called before each batch of the source is stored."""
@@ -48,7 +49,7 @@ class FilledStore:
                 between()
                 yield batch
 
-        with pulling(self.store, self.deployment, source, now, lambda _: None) as pull:
+        with pulling(self.store, self.deployment, source, now, self.said.append) as pull:
             pull.bring(dataclasses.replace(harvest, pull=batches))
             for table in harvest.tables:
                 places: list[Partition] = [("lab", month) for month in MONTHS] if table.by_month else [("lab",)]
@@ -76,8 +77,8 @@ class FilledStore:
 
 
 @contextmanager
-def filled_store(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FilledStore]:
-    """A month of twelve people, one of each kind, in a store at the address; the lab goes on to answer."""
+def empty_store(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FilledStore]:
+    """A month of twelve people, one of each kind, of whom nothing is in the store yet; the lab answers."""
     lab = RenkuLab("lab", folder / "audit_log", now=midnight(START))
     population = Population(lab, seed=7, people=12, projects=5)
     population.live(midnight(TODAY))
@@ -85,8 +86,13 @@ def filled_store(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     with lab:
         for name, value in write_deployment(lab, folder / "deployments", START).items():
             monkeypatch.setenv(name, value)
-        deployment = read_deployment(folder / "deployments" / "lab.yaml")
-        filled = FilledStore(lab, Store.at(address), deployment)
+        yield FilledStore(lab, Store.at(address), read_deployment(folder / "deployments" / "lab.yaml"))
+
+
+@contextmanager
+def filled_store(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FilledStore]:
+    """The same with everything in the store."""
+    with empty_store(address, folder, monkeypatch) as filled:
         filled.pull_everything()
         filled.build_and_publish()
         yield filled
