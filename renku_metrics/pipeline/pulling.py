@@ -171,14 +171,16 @@ class Pull:
         def about_to_change(pulled: Pulled) -> None:
             for table, places in touched.items():
                 before[table.name] = dict(pulled.untold.get(table.name, {}))
+                pulled.pending[table.name] = places
                 for place, days in places.items():
-                    pulled.about_to_change(table.name, place, days)
+                    pulled.tell(table.name, place, days)
 
         if touched:
             self.ledger.change_pulled(self._source.name, about_to_change)
         written = {table: self._store.merge(table, rows[table]) for table in touched}
 
         def changed(pulled: Pulled) -> None:
+            pulled.pending.clear()
             for table, stored in written.items():
                 self.ledger.record(pulled.tables.setdefault(table.name, {}), table, stored, {})
                 pulled.untold[table.name] = _left_untold(before[table.name], table, stored)
