@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,9 +13,9 @@ from renku_metrics.events import union
 from renku_metrics.metrics import coverage
 from renku_metrics.metrics.definition import Metric
 from renku_metrics.periods import Period, Span
-from renku_metrics.pipeline.verifying import Lost, lost
+from renku_metrics.pipeline.verifying import Lost, Marks, Moved, marks_of, verify
 from renku_metrics.schema import Table, month_of
-from renku_metrics.sources.registry import all_sources, source_of, sources_of
+from renku_metrics.sources.registry import all_sources, raw_tables, source_of, sources_of
 from renku_metrics.sources.source import Source
 from renku_metrics.store.ledger import RULES, WHOLE_TABLE, Built, Count, Entries, Ledger, Of, Pulled, days_of_month
 from renku_metrics.store.store import Store
@@ -37,9 +37,13 @@ class Standing:
     counts: Mapping[str, Mapping[str, Of]]
     built: Built
     pulled: Mapping[str, Pulled]
-    lost: Sequence[Lost]
+    verified: Sequence[Lost | Moved]
     published: Mapping[str, Of]
     erased: Sequence[str]
+
+    @property
+    def lost(self) -> list[Lost]:
+        return [found for found in self.verified if isinstance(found, Lost)]
 
     @property
     def events(self) -> Entries:
@@ -57,6 +61,7 @@ def read_standing(store: Store, deployment: Deployment, kinds: Mapping[PeriodKin
     and its days count as not counted yet.
     """
     ledger = Ledger(store, deployment.name)
+    marks = {table.name: marks_of(ledger, table) for table in (*raw_tables(), EVENTS, USER_DAYS)}
     place = (deployment.name,)
     tables = {kind: [metric.table(kind) for metric in metrics] for kind, metrics in kinds.items()}
     read = {table.name: store.read_versioned(table, place) for of_kind in tables.values() for table in of_kind}
@@ -65,7 +70,7 @@ def read_standing(store: Store, deployment: Deployment, kinds: Mapping[PeriodKin
     pulled = {source.name: ledger.pulled(source.name) for source in all_sources()}
     published = ledger.published()
     erased = ledger.erased().days
-    missing = _lost(ledger, built, pulled)
+    verified = _verify(ledger, built, pulled, marks)
     standings = []
     for kind, metrics in kinds.items():
         counts = {}
@@ -76,7 +81,7 @@ def read_standing(store: Store, deployment: Deployment, kinds: Mapping[PeriodKin
             counts[name] = same if count.version == read[name][1] else {}
         rows = {table.name: read[table.name][0] for table in tables[kind]}
         before = published.events.get(kind, {})
-        standings.append(Standing(deployment, kind, rows, counts, built, pulled, missing, before, erased))
+        standings.append(Standing(deployment, kind, rows, counts, built, pulled, verified, before, erased))
     return standings
 
 
@@ -86,10 +91,11 @@ def counted_coverage(standing: Standing) -> coverage.Coverage:
     found: dict[Activity, list[Span] | None] = dict.fromkeys(ACTIVITIES)
     for source in sources_of(standing.deployment):
         open_days = everywhere | _not_in_events(standing, source) | _nameless(standing.built, source)
-        open_days |= {day.isoformat() for missing in standing.lost for day in missing.days}
-        covered = standing.pulled[source.name].covered
-        if any(not missing.days and missing.table in source.events_from for missing in standing.lost):
-            covered = []
+        lost = [missing for missing in standing.lost if _concerns(missing.table, source)]
+        open_days |= {day.isoformat() for missing in lost for day in missing.days}
+        # Of a table without days nobody knows which days it concerns.
+        whole = any(not missing.table.by_month for missing in lost)
+        covered = [] if whole else standing.pulled[source.name].covered
         spans = coverage.without(covered, {dt.date.fromisoformat(day) for day in open_days})
         known = found[source.activity]
         # If two sources tell of the same activity, both must have seen a day.
@@ -103,10 +109,12 @@ def events_in_all_numbers(standing: Standing) -> dict[str, Of]:
     return {month: dict(entry.of) for month, entry in standing.events.items() if month not in behind}
 
 
-def _lost(ledger: Ledger, built: Built, pulled: Mapping[str, Pulled]) -> list[Lost]:
-    """The lost files of raw tables, events and user days."""
-    checked: list[tuple[Table, Entries, Iterable[str]]] = [
-        (table, document.tables.get(table.name, {}), document.untold.get(table.name, {}))
+def _verify(
+    ledger: Ledger, built: Built, pulled: Mapping[str, Pulled], marks: Mapping[str, Marks]
+) -> list[Lost | Moved]:
+    """What is lost or moved of raw tables, events and user days."""
+    checked: list[tuple[Table, Entries, Collection[str]]] = [
+        (table, document.tables.get(table.name, {}), document.pending.get(table.name, {}))
         for source in all_sources()
         for document in [pulled[source.name]]
         for table in source.tables
@@ -114,11 +122,15 @@ def _lost(ledger: Ledger, built: Built, pulled: Mapping[str, Pulled]) -> list[Lo
     checked += [(table, built.tables.get(table.name, {}), ()) for table in (EVENTS, USER_DAYS)]
     return [
         found
-        for table, entries, untold in checked
-        if entries
-        for found in lost(ledger, table, entries, untold)
-        if isinstance(found, Lost)
+        for table, entries, pending in checked
+        for found in verify(ledger, table, entries, marks[table.name], pending)
     ]
+
+
+def _concerns(table: Table, source: Source) -> bool:
+    """Whether what the source tells is not whole without the table."""
+    own = table.by_month and table in source.tables
+    return own or table in (*source.events_from, EVENTS, USER_DAYS)
 
 
 def _not_in_events(standing: Standing, source: Source) -> set[str]:

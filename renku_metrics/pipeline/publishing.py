@@ -16,13 +16,14 @@ from renku_metrics.metrics.documents import definitions, published_readme
 from renku_metrics.metrics.published import cover, publish
 from renku_metrics.metrics.revisions import ERASURE, LATE_FACTS, NEW_RULES, PEOPLE_KNOWN, in_effect, revise
 from renku_metrics.pipeline.completeness import Standing, counted_coverage, events_in_all_numbers, read_standing
-from renku_metrics.pipeline.verifying import Lost
+from renku_metrics.pipeline.verifying import Lost, Moved, remember_mark
 from renku_metrics.schema import Table, month_of
 from renku_metrics.sources.registry import raw_tables, source_of
 from renku_metrics.store.ledger import (
     BEFORE,
     RULES,
     WHOLE_TABLE,
+    Built,
     Entry,
     Ledger,
     Of,
@@ -31,7 +32,7 @@ from renku_metrics.store.ledger import (
     days_of_month,
 )
 from renku_metrics.store.store import WHOLE, Store
-from renku_metrics.tables import COVERAGE, KINDS, REVISIONS, PeriodKind, published_table
+from renku_metrics.tables import COVERAGE, EVENTS, KINDS, REVISIONS, USER_DAYS, PeriodKind, published_table
 
 NEVER = dt.datetime.fromtimestamp(0, dt.UTC)
 
@@ -161,6 +162,7 @@ def _entries(standing: Standing, table: Table) -> Mapping[str, Entry]:
 
 
 def _note_published(ledger: Ledger, standings: Sequence[Standing]) -> None:
+    _remember_marks(ledger, [found for found in standings[0].verified if isinstance(found, Moved)])
     in_numbers: dict[PeriodKind, dict[str, Of]] = {known.kind: events_in_all_numbers(known) for known in standings}
 
     def change(document: Published) -> None:
@@ -170,9 +172,26 @@ def _note_published(ledger: Ledger, standings: Sequence[Standing]) -> None:
     ledger.change_published(change)
 
 
+def _remember_marks(ledger: Ledger, moved: Sequence[Moved]) -> None:
+    """Of a store that was copied each file is read once to see that it is the same."""
+    built = [found for found in moved if found.table in (EVENTS, USER_DAYS)]
+
+    def change(document: Built) -> None:
+        for found in built:
+            remember_mark(document.tables, found)
+
+    if built:
+        ledger.change_built(change)
+
+
 def _all(numbers: Mapping[PeriodKind, Numbers]) -> list[Standing]:
     return [standing for known in numbers.values() for standing in known.standings]
 
 
 def _line(deployment: Deployment, missing: Lost) -> str:
-    return f"{deployment.name}: {missing}: its days are published as not covered; pull again, or restore the file"
+    again = (
+        "restore the file, or pull again"
+        if missing.table in raw_tables()
+        else f"materialize {missing.table.name} again"
+    )
+    return f"{deployment.name}: {missing}: its days are published as not covered; {again}"

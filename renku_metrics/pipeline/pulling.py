@@ -170,8 +170,9 @@ class Pull:
         def about_to_change(pulled: Pulled) -> None:
             for table, places in touched.items():
                 before[table.name] = dict(pulled.untold.get(table.name, {}))
+                pulled.pending[table.name] = places
                 for place, days in places.items():
-                    pulled.about_to_change(table.name, place, days)
+                    pulled.tell(table.name, place, days)
 
         try:
             if batch.state is not None:
@@ -183,6 +184,7 @@ class Pull:
             raise SourceError(f"{self._where}: {error}; report this as a fault of renku-metrics") from None
 
         def changed(pulled: Pulled) -> None:
+            pulled.pending.clear()
             for table, stored in written.items():
                 self.ledger.record(pulled.tables.setdefault(table.name, {}), table, stored, {})
                 pulled.untold[table.name] = _left_untold(before[table.name], table, stored)

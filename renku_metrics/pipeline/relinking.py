@@ -45,7 +45,7 @@ def relinking(ledger: Ledger, source: Source, table: Table) -> Iterator[None]:
             entry.days |= dict.fromkeys(sorted(days), entry.serial)
             # Noted like a change of the commits themselves, so that these days are counted again.
             for day in sorted(days):
-                pulled.about_to_change(RAW_GITLAB_COMMITS.name, month_of(day), [day])
+                pulled.tell(RAW_GITLAB_COMMITS.name, month_of(day), [day])
 
         ledger.change_pulled(source.name, note)
     store.remove(BEFORE[table.name], place)

@@ -6,15 +6,27 @@ Such a file, for example after a backup was restored, would make a covered day w
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from renku_metrics.metrics import coverage
 from renku_metrics.periods import Period
 from renku_metrics.schema import Table
 from renku_metrics.sources.source import Source
-from renku_metrics.store.ledger import Entries, Entry, Ledger, Pulled, place_of
+from renku_metrics.store.ledger import Entry, Ledger, Pulled, place_of
 from renku_metrics.store.store import Partition
+
+# The storage's mark of each partition of a table, by place.
+Marks = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A file that is what was stored, under another mark: of a store that was copied."""
+
+    table: Table
+    place: str
+    mark: str
 
 
 @dataclass(frozen=True)
@@ -39,31 +51,53 @@ class Lost:
         return f"{self.table.name}{of} {self.why}"
 
 
-def lost(
-    ledger: Ledger, table: Table, entries: Mapping[str, Entry], untold: Iterable[str] = ()
-) -> Iterator[Lost | tuple[str, str]]:
-    """The lost partitions of the table; and the place and new mark of each file that was copied but did not change.
+def marks_of(ledger: Ledger, table: Table) -> Marks:
+    """To be asked for before what is remembered of the table: what changes between the two is then no loss."""
+    marks = ledger.store.marks(table, ledger.deployment)
+    return {place_of(table, partition): mark for partition, mark in marks.items()}
 
-    ``untold``: the places that a killed pull was about to change. They may be old or new, so they are not checked.
+
+def verify(
+    ledger: Ledger, table: Table, entries: Mapping[str, Entry], marks: Marks, pending: Collection[str] = ()
+) -> Iterator[Lost | Moved]:
+    """What is lost or moved of the table.
+
+    A file that a pull is about to change, or was when it was killed, may be either; ``pending`` names these. Files
+    whose mark is the one that is remembered are not read.
     """
-    excused = set(untold)
-    marks = {
-        place_of(table, partition): (partition, mark)
-        for partition, mark in ledger.store.marks(table, ledger.deployment).items()
-    }
     for place, entry in entries.items():
-        if place in excused or not entry.version:
+        partition = _partition(ledger, table, place)
+        if not entry.version:
+            # Of a month the days are not covered any more; a table that has no days is missed until it is pulled.
+            if not table.by_month:
+                yield Lost(table, partition, "is gone from the store")
             continue
-        partition, mark = marks.get(place, (_partition(ledger, table, place), ""))
-        if mark == entry.mark:
+        if place in pending or marks.get(place) == entry.mark:
             continue
-        version = ledger.store.version(table, partition) if mark else ""
+        version = ledger.store.version(table, partition)
         if not version:
             yield Lost(table, partition, "is gone from the store")
         elif version != entry.version:
-            yield Lost(table, partition, "is not what was stored: it is older, or another program changed it")
-        else:
-            yield place, mark
+            yield Lost(table, partition, "is not what was stored, but older or changed by another program")
+        elif place in marks:
+            yield Moved(table, place, marks[place])
+
+
+def verify_source(ledger: Ledger, source: Source) -> list[Lost | Moved]:
+    """What is lost or moved of the raw tables of a source."""
+    marks = {table.name: marks_of(ledger, table) for table in source.tables}
+    pulled = ledger.pulled(source.name)
+    return [
+        found
+        for table in source.tables
+        for found in verify(
+            ledger,
+            table,
+            pulled.tables.get(table.name, {}),
+            marks[table.name],
+            pulled.pending.get(table.name, {}),
+        )
+    ]
 
 
 def forget_lost(ledger: Ledger, source: Source) -> list[str]:
@@ -72,69 +106,71 @@ def forget_lost(ledger: Ledger, source: Source) -> list[str]:
     Its days are no longer covered. The next pull is a first one, which brings what the source still has.
     """
     pulled = ledger.pulled(source.name)
-    findings = [
-        (table, found)
-        for table in source.tables
-        for found in lost(ledger, table, pulled.tables.get(table.name, {}), pulled.untold.get(table.name, {}))
+    findings = verify_source(ledger, source)
+    missing = [
+        found for found in findings if isinstance(found, Lost) and pulled.tables[found.table.name][found.place].version
     ]
-    if not findings:
-        return []
-    missing = [found for _, found in findings if isinstance(found, Lost)]
-    if missing:
+    # What the source tells is pulled again. The other tables are read whole by every pull of them.
+    told = [found for found in missing if found.table.by_month or found.table in source.events_from]
+    if told:
         ledger.forget_state(source.name)
 
     def change(pulled: Pulled) -> None:
-        for table, found in findings:
-            entries = pulled.tables[table.name]
-            if isinstance(found, Lost):
-                entries[found.place] = _without_content(entries[found.place])
-                uncover = set(found.days)
-                pulled.covered = coverage.without(pulled.covered, uncover) if uncover else []
-            else:
-                place, mark = found
-                entries[place] = replace(entries[place], mark=mark)
+        for found in missing:
+            entries = pulled.tables[found.table.name]
+            entry = entries[found.place]
+            entries[found.place] = _without_content(entry)
+            if found.table.by_month:
+                # Whatever comes back, its events are to be built again.
+                pulled.tell(found.table.name, found.place, entry.days)
+        for found in told:
+            days = set(found.days)
+            pulled.covered = coverage.without(pulled.covered, days) if days else []
+        for moved in findings:
+            if isinstance(moved, Moved):
+                remember_mark(pulled.tables, moved)
 
-    ledger.change_pulled(source.name, change)
-    return [
-        f"{ledger.deployment}: {source.name}: {found}: its days are not covered any more, and everything that the "
-        "source still has is pulled again"
-        for found in missing
-    ]
+    if findings:
+        ledger.change_pulled(source.name, change)
+    return [f"{ledger.deployment}: {source.name}: {found}: {_afterwards(found, told)}" for found in missing]
+
+
+def remember_mark(tables: Mapping[str, dict[str, Entry]], moved: Moved) -> None:
+    """So that the file is not read once more to see that it is the same."""
+    entries = tables[moved.table.name]
+    entries[moved.place] = replace(entries[moved.place], mark=moved.mark)
 
 
 def settle_killed(ledger: Ledger, source: Source) -> None:
-    """Notes what a killed pull stored but did not note. Only for the holder of the source's name."""
-    pulled = ledger.pulled(source.name)
-    changes: list[tuple[Table, str, str, str, list[str]]] = []
-    for table in source.tables:
-        untold = pulled.untold.get(table.name)
-        if not untold:
-            continue
-        marks = {
-            place_of(table, place): (place, mark)
-            for place, mark in ledger.store.marks(table, ledger.deployment).items()
-        }
-        for place, days in untold.items():
-            known = pulled.tables.get(table.name, {}).get(place)
-            if place in marks and (known is None or known.mark != marks[place][1]):
-                partition, mark = marks[place]
-                changes.append((table, place, ledger.store.version(table, partition), mark, days))
-    if not changes:
+    """Notes what a pull that was killed has stored without noting it. To be called by the holder of the name."""
+    pending = ledger.pulled(source.name).pending
+    if not pending:
         return
+    there: dict[tuple[str, str], tuple[str, str]] = {}
+    for table in source.tables:
+        marks = marks_of(ledger, table)
+        for place in pending.get(table.name, {}).keys() & marks.keys():
+            there[table.name, place] = ledger.store.version(table, _partition(ledger, table, place)), marks[place]
 
     def change(pulled: Pulled) -> None:
-        for table, place, version, mark, days in changes:
-            entries: Entries = pulled.tables.setdefault(table.name, {})
+        for (name, place), (version, mark) in there.items():
+            entries = pulled.tables.setdefault(name, {})
             known = entries.get(place, Entry("", "", 0))
             if known.version == version:
                 entries[place] = replace(known, mark=mark)
             else:
                 serial = known.serial + 1
-                entries[place] = replace(
-                    known, version=version, mark=mark, serial=serial, days=known.days | dict.fromkeys(days, serial)
-                )
+                days = known.days | dict.fromkeys(pending[name][place], serial)
+                entries[place] = replace(known, version=version, mark=mark, serial=serial, days=days)
+        pulled.pending.clear()
 
     ledger.change_pulled(source.name, change)
+
+
+def _afterwards(found: Lost, told: Collection[Lost]) -> str:
+    if found in told:
+        return "its days are not covered any more, and everything that the source still has is pulled again"
+    return "nothing that follows from it is complete until it is pulled again"
 
 
 def _without_content(entry: Entry) -> Entry:

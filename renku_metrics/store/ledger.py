@@ -11,7 +11,7 @@ A document is replaced only if it is still what was read. If not, the change is 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -35,6 +35,7 @@ BUILDING = "building"
 BEFORE = {table.name: replace(table, folder="state/users_before") for table in (RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS)}
 
 Of = dict[str, int | str]
+Days = dict[str, list[str]]
 Document = TypeVar("Document")
 
 
@@ -64,14 +65,17 @@ Entries = dict[str, Entry]
 class Pulled:
     """What is remembered of a source: its ``tables`` by month, and the time ``covered`` (UTC).
 
-    ``untold``: the days that a pull has changed, or was about to change, and that Dagster does not know of yet.
+    ``untold``: the days, by table and place, that a pull has changed, or is about to change, and of which Dagster was
+    not told yet. ``pending``: those that it is about to change right now; a pull that is killed leaves them.
     """
 
     tables: dict[str, Entries] = field(default_factory=dict)
     covered: list[Span] = field(default_factory=list)
-    untold: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    untold: dict[str, Days] = field(default_factory=dict)
+    pending: dict[str, Days] = field(default_factory=dict)
 
-    def about_to_change(self, table: str, place: str, days: Sequence[str]) -> None:
+    def tell(self, table: str, place: str, days: Iterable[str]) -> None:
+        """Dagster is to be told of these days."""
         known = self.untold.setdefault(table, {}).get(place, [])
         self.untold[table][place] = sorted({*known, *days})
 

@@ -1,9 +1,9 @@
-"""A store in memory whose process may be killed between two writes."""
+"""A store in memory whose process may be killed between two writes, and whose files others may take away."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from renku_metrics.object_storage import ChangedError
@@ -59,6 +59,18 @@ class MortalStorage:
     @contextmanager
     def alone(self, name: str) -> Iterator[MortalStorage]:
         yield self
+
+    def snapshot(self) -> dict[str, bytes]:
+        """All objects, as a backup holds them."""
+        return {key: content for key, (content, _) in self._objects.items()}
+
+    def restore(self, key: str, backup: Mapping[str, bytes]) -> None:
+        """Somebody puts the object of a backup there; or takes it away, where the backup has none."""
+        if key in backup:
+            self._written += 1
+            self._objects[key] = backup[key], str(self._written)
+        else:
+            self._objects.pop(key, None)
 
     def _put(self, key: str, content: bytes) -> str:
         with self._changing:

@@ -1,5 +1,7 @@
 """A simulated deployment whose pulls, counts and publications come in any order, some of them killed half way.
 
+Now and then somebody takes raw files away, or puts older ones in their place.
+
 What runs are the functions that the assets call; Dagster is left out.
 """
 
@@ -45,13 +47,17 @@ HARVESTS = {"commits": HISTORY, "logins": LOGINS, "sessions": SESSIONS}
 class Schedule:
     """What happens to a deployment from its first day on, at random by the ``seed``."""
 
-    def __init__(self, population: Population, deployment: Deployment, seed: int, deadly: float) -> None:
+    def __init__(
+        self, population: Population, deployment: Deployment, seed: int, *, deadly: float, careless: float
+    ) -> None:
         self.population = population
         self.chance = random.Random(seed)
         self._deployment = deployment
         self._storage = MortalStorage()
         self.store = Store(self._storage)
         self._deadly = deadly
+        self._careless = careless
+        self._backup = dict[str, bytes]()
         self._known: dict[str, str] = {}
         # What the last pull of commits, and the last one of users that came to its end, could see.
         self._commits_seen: list[Deed] = []
@@ -62,6 +68,7 @@ class Schedule:
         # Pulls that were killed: nobody can say what they saw until they are done again.
         self._killed_pulls: set[str] = set()
         self.killed = 0
+        self.lost = 0
         self.complete_rows_checked = 0
 
     @property
@@ -79,13 +86,16 @@ class Schedule:
             self.population.live(min(until, self.now + self.chance.randint(10, 23) * HOUR))
             if self.chance.random() < 0.2:
                 self._learn_somebody()
+            if self.chance.random() < self._careless:
+                self._lose_something()
             # Often enough that Keycloak forgets little; anything else at will.
             deeds: list[Callable[[], None]] = []
             if self.chance.random() < 0.95:
                 deeds.append(partial(self._pull, "logins"))
             deeds += self.chance.choices(list(self._deeds), list(self._deeds.values()), k=self.chance.randint(1, 3))
             for deed in deeds:
-                self._storage.writes_left = self.chance.randint(0, 40) if self.chance.random() < self._deadly else None
+                # No step writes much more.
+                self._storage.writes_left = self.chance.randint(0, 12) if self.chance.random() < self._deadly else None
                 try:
                     deed()
                 except KilledError:
@@ -147,6 +157,18 @@ class Schedule:
                 lab.gitlab.add_email(person.account, person.cli_address, self.now)
                 person.account.last_activity_on = self.now.date()
                 return
+
+    def _lose_something(self) -> None:
+        """A backup is made, or raw files are taken away, or replaced by those of the backup."""
+        raw = [info.key for info in self._storage.list("raw/")]
+        what = self.chance.choice(["backup", "one is gone", "one is older", "all are older"])
+        if what == "backup" or not raw:
+            self._backup = self._storage.snapshot()
+            return
+        lost = raw if what == "all are older" else [self.chance.choice(raw)]
+        for key in lost:
+            self._storage.restore(key, {} if what == "one is gone" else self._backup)
+        self.lost += 1
 
     # What the assets do
 

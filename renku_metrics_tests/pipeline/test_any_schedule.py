@@ -28,7 +28,7 @@ NUMBERS = ["period", "core_action", "users", "active_users", "complete", "missin
 
 @contextmanager
 def schedule(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, seed: int, *, forgets: bool, deadly: float
+    folder: Path, monkeypatch: pytest.MonkeyPatch, seed: int, *, forgets: bool, deadly: float, careless: float
 ) -> Iterator[Schedule]:
     """A deployment of the same people with the same deeds, whatever the seed; two days old when it begins."""
     lab = RenkuLab("lab", folder / "audit_log", now=midnight(START - 2 * ONE_DAY))
@@ -40,7 +40,7 @@ def schedule(
         monkeypatch.setenv(name, value)
     deployment = read_deployments(folder / "deployments")["lab"]
     with lab:
-        yield Schedule(population, deployment, seed, deadly)
+        yield Schedule(population, deployment, seed, deadly=deadly, careless=careless)
 
 
 def test_a_complete_number_is_the_true_one_whatever_was_done_in_which_order(

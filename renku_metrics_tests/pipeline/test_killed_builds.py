@@ -1,4 +1,4 @@
-"""A step after the pulls that is killed and done again: nothing that it changed passes for counted before."""
+"""A step after the pulls that is killed and done again: what it changed passes for counted only when it is."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from renku_metrics import environment
 from renku_metrics.deployments import Deployment
-from renku_metrics.pipeline.verifying import Lost, lost
+from renku_metrics.pipeline.verifying import Lost, verify_source
 from renku_metrics.sources.findings import Finding, attempt, failed, length, ok
 from renku_metrics.sources.registry import sources_of
 from renku_metrics.sources.source import Source
@@ -46,13 +46,7 @@ def _timely(ledger: Ledger, source: Source, within: dt.timedelta, now: dt.dateti
 
 def _kept(ledger: Ledger, source: Source) -> Finding:
     what = f"stored {source.activity}"
-    pulled = ledger.pulled(source.name)
-    missing = [
-        str(found)
-        for table in source.tables
-        for found in lost(ledger, table, pulled.tables.get(table.name, {}), pulled.untold.get(table.name, {}))
-        if isinstance(found, Lost)
-    ]
+    missing = [str(found) for found in verify_source(ledger, source) if isinstance(found, Lost)]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         return failed(what, missing[0] + more, "restore the file, or pull again what the source still has")
