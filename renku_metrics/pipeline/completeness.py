@@ -159,6 +159,9 @@ def _not_counted(standing: Standing) -> set[str]:
     for month, entry in standing.user_days.items():
         for day, serial in entry.days.items():
             start = Period.of(standing.kind, dt.date.fromisoformat(day)).start.isoformat()
+            if start < standing.deployment.start.isoformat():
+                # Of a week or month that begins before the deployment does nothing is counted.
+                continue
             if any(serial > _number(of.get(start, {}).get(month)) for of in standing.counts.values()):
                 open_days.add(day)
     return open_days
