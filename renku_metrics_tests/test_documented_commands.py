@@ -16,6 +16,7 @@ import pytest
 from renku_metrics.cli import renku_metrics
 from renku_metrics.definitions import defs
 from renku_metrics.environment import PROJECT
+from renku_metrics.tables import KINDS
 
 PAGES = [PROJECT / "README.md", PROJECT / "hosting" / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 
@@ -57,14 +58,17 @@ def test_what_is_materialized_together_shares_its_partitions(call: list[str]) ->
     ranges = [options[name] for name in ("--partition", "--partition-range") if name in options]
     assert bool(ranges) == (partitions is not None)
     if isinstance(partitions, dg.MultiPartitionsDefinition):
+        (kind,) = {dimension.name for dimension in partitions.partitions_defs} - {"deployment"}
         for key in ranges[0].split("..."):
-            deployment, begins = key.split("|")
-            day = dt.date.fromisoformat(begins)
-            names_of_days = {dimension.name for dimension in partitions.partitions_defs}
-            assert re.fullmatch("[a-z-]+", deployment)
-            # Weeks are called by their Monday, months by their first.
-            assert day.weekday() == 0 or "week" not in names_of_days
-            assert day.day == 1 or "month" not in names_of_days
+            assert_named_rightly(key, kind)
+
+
+def assert_named_rightly(key: str, kind: str) -> None:
+    """Weeks are called by their Monday, months by their first day."""
+    deployment, begins = key.split("|")
+    day = dt.date.fromisoformat(begins)
+    assert re.fullmatch("[a-z-]+", deployment)
+    assert (day.weekday() == 0) if kind == "week" else (day.day == 1)
 
 
 @pytest.mark.parametrize("call", [call for call in found("dagster") if call[:2] == ["job", "execute"]], ids=" ".join)
@@ -73,7 +77,7 @@ def test_jobs_are_there_and_their_partitions_are_named_rightly(call: list[str]) 
     job = defs.resolve_job_def(options["--job"])
     (partition,) = json.loads(options["--tags"]).values()
     assert isinstance(job.partitions_def, dg.MultiPartitionsDefinition)
-    assert re.fullmatch(r"[a-z-]+\|\d{4}-\d\d-\d\d", partition)
+    assert_named_rightly(partition, "month")
 
 
 @pytest.mark.parametrize("call", OWN, ids=" ".join)
@@ -83,6 +87,19 @@ def test_renku_metrics_knows_its_commands(call: list[str]) -> None:
     command.make_context(call[0], call[1:])
 
 
-def test_one_spelling_for_the_weekly_numbers() -> None:
-    weekly = {word for call in MATERIALIZED for word in call if "_weekly" in word}
-    assert weekly == {"key:*_weekly"}
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_spelling_for_the_weekly_and_one_for_the_monthly_numbers(kind: str) -> None:
+    numbers = {word for call in MATERIALIZED for word in call if f"_{kind}ly" in word}
+    assert numbers == {f"key:*_{kind}ly"}
+
+
+def test_what_the_readme_types_makes_everything_in_its_order() -> None:
+    graph = defs.resolve_asset_graph()
+    made: list[dg.AssetKey] = []
+    for words in commands(PROJECT / "README.md"):
+        if words[1:3] == ["asset", "materialize"]:
+            options = dict(zip(words[3::2], words[4::2], strict=True))
+            selections = [dg.AssetSelection.from_string(name) for name in options["--select"].split(",")]
+            made += [key for selection in selections for key in selection.resolve(graph)]
+            assert all(graph.get(key).parent_keys <= set(made) for key in made)
+    assert sorted(made) == sorted(graph.get_all_asset_keys())

@@ -41,16 +41,23 @@ def steps() -> dict[str, list[str]]:
 def run_demo() -> None:
     """Pulls ten weeks of each deployment, prints the published numbers and says how to open them in Dagster.
 
-    It writes only below ``data/demo/`` of the project. Raises RenkuMetricsError if a run fails.
+    It writes only below ``data/demo/`` of the project. Raises RenkuMetricsError if a run fails, or outside a checkout of
+    the project: an installation, such as the image, has no simulated RenkuLab.
     """
-    from renkulab.demo import simulated_deployments
+    settings = environment.PROJECT / "dagster.yaml"
+    try:
+        from renkulab.demo import simulated_deployments
+    except ModuleNotFoundError:
+        raise _not_here() from None
+    if not settings.exists():
+        raise _not_here()
 
     begun = time.monotonic()
     today = dt.datetime.now(dt.UTC).date()
     first_day = Period.of("week", today).start - 7 * WEEKS * ONE_DAY
     # One folder a week: the simulated weeks move on with the calendar.
     folder = environment.PROJECT / "data" / "demo" / first_day.isoformat()
-    variables = _prepare(folder)
+    variables = _prepare(folder, settings)
     click.echo(f"Two simulated RenkuLab deployments with {WEEKS} weeks of activity are starting on loopback …")
     with simulated_deployments(folder / "deployments", folder / "audit_logs", first_day, today) as secrets:
         os.environ.update(variables | secrets)
@@ -62,11 +69,14 @@ def run_demo() -> None:
     click.echo(f"  {shlex.quote(str(environment.PROJECT / '.venv' / 'bin' / 'dagster'))} dev")
 
 
-def _prepare(folder: Path) -> dict[str, str]:
+def _not_here() -> RenkuMetricsError:
+    return RenkuMetricsError("the demo is not installed here; run `make demo` in a checkout of the project")
+
+
+def _prepare(folder: Path, settings: Path) -> dict[str, str]:
     for name in ("dagster", "deployments", "audit_logs"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    settings = (environment.PROJECT / "dagster.yaml").read_text(encoding="utf-8")
-    (folder / "dagster" / "dagster.yaml").write_text(settings, encoding="utf-8")
+    (folder / "dagster" / "dagster.yaml").write_text(settings.read_text(encoding="utf-8"), encoding="utf-8")
     return {
         "DAGSTER_HOME": str(folder / "dagster"),
         "RENKU_METRICS_DEPLOYMENTS": str(folder / "deployments"),
