@@ -28,7 +28,7 @@ NUMBERS = ["period", "core_action", "users", "active_users", "complete", "missin
 
 @contextmanager
 def schedule(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, seed: int, *, forgets: bool, deadly: float, careless: float
+    folder: Path, monkeypatch: pytest.MonkeyPatch, seed: int, *, forgets: bool, deadly: float, careless: float = 0.0
 ) -> Iterator[Schedule]:
     """A deployment of the same people with the same deeds, whatever the seed; two days old when it begins."""
     lab = RenkuLab("lab", folder / "audit_log", now=midnight(START - 2 * ONE_DAY))

@@ -283,11 +283,11 @@ def test_what_a_source_remembers_is_kept_as_it_is(ledger: Ledger) -> None:
     assert ledger.state("gitlab") is None
 
 
-def test_what_is_about_to_change_is_added_to_what_is_untold() -> None:
+def test_what_dagster_is_to_be_told_is_added_to_what_it_was_not_told_before() -> None:
     pulled = Pulled()
-    pulled.about_to_change("raw", MONTH, [NEXT_DAY, DAY])
-    pulled.about_to_change("raw", MONTH, [NEXT_DAY, "2026-11-01"])
-    pulled.about_to_change("users", WHOLE_TABLE, [])
+    pulled.tell("raw", MONTH, [NEXT_DAY, DAY])
+    pulled.tell("raw", MONTH, [NEXT_DAY, "2026-11-01"])
+    pulled.tell("users", WHOLE_TABLE, [])
     assert pulled.untold == {"raw": {MONTH: ["2026-11-01", DAY, NEXT_DAY]}, "users": {WHOLE_TABLE: []}}
 
 
