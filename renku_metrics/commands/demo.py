@@ -41,8 +41,8 @@ def steps() -> dict[str, list[str]]:
 def run_demo() -> None:
     """Pulls ten weeks of each deployment, prints the published numbers and says how to open them in Dagster.
 
-    It writes only below ``data/demo/`` of the project. Raises RenkuMetricsError if a run fails, or outside a checkout of
-    the project: an installation, such as the image, has no simulated RenkuLab.
+    It writes only below ``data/demo/`` of the project. Raises RenkuMetricsError if a run fails, or if this is not a
+    checkout of the project: an installation, such as the image, has no simulated RenkuLab.
     """
     settings = environment.PROJECT / "dagster.yaml"
     try:

@@ -48,7 +48,9 @@ def test_a_complete_number_is_the_true_one_whatever_was_done_in_which_order(
 ) -> None:
     killed = checked = 0
     for seed in range(25, 25 + SEEDS):
-        with schedule(tmp_path / str(seed), monkeypatch, seed, forgets=seed % 4 != 0, deadly=0.15) as random_one:
+        with schedule(
+            tmp_path / str(seed), monkeypatch, seed, forgets=seed % 4 != 0, deadly=0.15, careless=0.1
+        ) as random_one:
             random_one.live(midnight(END))
             random_one.bring_up_to_date()
             assert not random_one.published("week")["missing"].str.contains("commits").any(), seed
