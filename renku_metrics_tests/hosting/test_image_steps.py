@@ -86,6 +86,13 @@ def test_every_program_of_a_process_starts(installed: Path, program: str) -> Non
     assert run(installed, program, "--help").returncode == 0
 
 
+def test_it_has_no_demo_and_says_so_in_one_line(installed: Path) -> None:
+    # Its simulated RenkuLab is for those who try the project out.
+    refused = run(installed, "renku-metrics", "demo")
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
+    assert "the demo is not installed here" in refused.stderr
+
+
 def test_the_run_launcher_of_kubernetes_and_the_logs_on_s3_are_there(installed: Path) -> None:
     modules = "dagster_k8s, dagster_aws.s3, dagster_postgres, kubernetes.client, pyarrow.parquet, pandas"
     imported = run(installed, "python", "-c", f"import {modules}")
