@@ -33,7 +33,7 @@ def rows(kind: PeriodKind, deployment: str, start: dt.date, *, users: int, activ
             "complete": not missing,
             "missing": missing,
             "unlinked": 0.0,
-            "definition": "1",
+            "definition": f"{action.key} 1; active_users 1",
             "computed_at": dt.datetime(2026, 11, 30, tzinfo=dt.UTC),
         }
         for action in CORE_ACTIONS

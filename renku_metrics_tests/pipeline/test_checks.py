@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,12 +26,16 @@ from renku_metrics_tests.pipeline.planted import write_deployment_file
 AT = dt.datetime(2026, 9, 1, tzinfo=dt.UTC)
 
 
+def hashed(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
 def put(store: Store, day: str, *keys: str, deployment: str = "lab") -> None:
     """These are the events of the day from now on, and its user days are none; other days stay as they are."""
     place = (deployment, month_of(day))
     row = {"deployment": deployment, "event_type": "login", "occurred_at": AT, "source": "keycloak"}
     there = store.read_if_there(EVENTS, [place])
-    new = EVENTS.frame(row | {"event_day": day, "event_key": f"login:{key}"} for key in keys)
+    new = EVENTS.frame(row | {"event_day": day, "event_key": f"login:{hashed(key)}"} for key in keys)
     events = store.write(EVENTS, pd.concat([there[there["event_day"] != day], new], ignore_index=True), [place])
     user_days = store.ensure(USER_DAYS, [place])
     ledger = Ledger(store, deployment)
