@@ -16,13 +16,14 @@ from renku_metrics.environment import PROJECT
 from renku_metrics.periods import ONE_DAY, Period, midnight
 from renku_metrics_tests.dagster.dagster_stack import Stack, dagster_stack
 from renku_metrics_tests.pipeline.pipeline import PEOPLE_AND_PROJECTS, RAW_DAYS, Pipeline
-from renku_metrics_tests.present import TODAY, YESTERDAY
+from renku_metrics_tests.present import TODAY
 from renku_metrics_tests.servers.fetched import asked_for
 from renkulab.population import Population
 from renkulab.server import RenkuLab, write_deployment
 
 pytestmark = pytest.mark.usefixtures("real_clock")
 START = Period.of("week", TODAY).start - 21 * ONE_DAY
+FIRST_MONTH, THIS_MONTH = (Period.of("month", day).start for day in (START, TODAY))
 # A whole week that both sources and audit log cover.
 WEEK = Period.of("week", START + 7 * ONE_DAY)
 # On an idle machine it takes a hundred or so.
@@ -36,7 +37,7 @@ OF_POSTGRES = ("DAGSTER_EVENT_BATCH_SIZE", "DAGSTER_AUTOMATION_TICK_SETTLE_SECON
 
 @pytest.fixture(params=[*STORAGES] if asked_for() else ["sqlite"])
 def storage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The storage that the environment names by now."""
+    """The storage that the environment names."""
     for name in (*POSTGRES, POSTGRES_PORT, COMPUTE_LOGS, *OF_POSTGRES):
         monkeypatch.delenv(name, raising=False)
     kind: str = request.param
@@ -71,8 +72,8 @@ def test_a_backfill_is_followed_up_to_the_true_published_numbers(
         for lab in labs:
             running.enter_context(lab)
         stack = running.enter_context(dagster_stack(tmp_path / "home"))
-        deployments, days = (names[0], names[-1]), (f"{names[0]}|{START}", f"{names[-1]}|{YESTERDAY}")
-        stack.backfill(dict.fromkeys(PEOPLE_AND_PROJECTS, deployments) | dict.fromkeys([*RAW_DAYS, "events"], days))
+        deployments, months = (names[0], names[-1]), (f"{names[0]}|{FIRST_MONTH}", f"{names[-1]}|{THIS_MONTH}")
+        stack.backfill(dict.fromkeys(PEOPLE_AND_PROJECTS, deployments) | dict.fromkeys([*RAW_DAYS, "events"], months))
         published = wait_for_complete(pipeline, stack, [lab.name for lab in labs])
 
     # Nothing tells the storage that was used but what is and is not in the folder.
