@@ -183,7 +183,7 @@ def test_a_token_without_the_scope_fails(lab: RenkuLab) -> None:
     lab.gitlab.tokens.clear()
     lab.gitlab.add_token(lab.gitlab_token, lab.administrator, scopes=("read_user",))
     checked = Checked()
-    assert checked.lines["gitlab token"] == ("failed", "has scope read_user: make one with scope read_api")
+    assert checked.lines["gitlab token"] == ("failed", "has only scope read_user: make one with scope read_api")
     assert checked.exit_code == 1
 
 
