@@ -26,6 +26,7 @@ from renku_metrics.tables import (
     RAW_KEYCLOAK_USERS,
     PeriodKind,
 )
+from renku_metrics_tests.histories import real_histories
 from renku_metrics_tests.pipeline.pipeline import Pipeline, counts_of
 from renku_metrics_tests.pipeline.pulls import HISTORY, KEYCLOAK_USERS, USERS, pull_once
 from renku_metrics_tests.present import TODAY
@@ -33,7 +34,6 @@ from renkulab.histories import serve_histories
 from renkulab.population import Population
 from renkulab.server import RenkuLab, write_deployment
 
-HISTORIES = Path(__file__).resolve().parents[3] / "shared" / "data" / "renku_projects"
 THIS_WEEK = Period.of("week", TODAY).start
 
 
@@ -95,13 +95,13 @@ def test_published_numbers_are_the_true_ones_of_each_simulated_deployment(
     assert (weekly["users"] > 0).sum() > 40
 
 
-@pytest.mark.skipif(not HISTORIES.is_dir(), reason=f"the real histories are not at {HISTORIES}")
 def test_numbers_of_real_histories_are_those_that_git_facts_give(
     pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = dt.date(2016, 1, 1)
     lab = RenkuLab("histories", tmp_path / "histories", now=midnight(TODAY))
-    serve_histories(lab, HISTORIES)
+
+    serve_histories(lab, real_histories())
     with lab:
         serve(lab, pipeline, start, monkeypatch)
         deployment = read_deployments(pipeline.deployments)["histories"]
@@ -127,7 +127,7 @@ def counted_from_files(kind: PeriodKind) -> dict[tuple[dt.date, str], tuple[int,
     """Git facts in, counts out: who committed, by the first day of the period and core action."""
     people: dict[tuple[dt.date, str], set[str]] = defaultdict(set)
     seen = set()
-    for path in sorted(HISTORIES.glob("*.jsonl")):
+    for path in sorted(real_histories().glob("*.jsonl")):
         for line in path.read_text().splitlines():
             commit = json.loads(line)
             if commit["id"] in seen:
