@@ -77,6 +77,17 @@ class DirectoryStorage:
         except OSError as error:
             raise _explain(self.address(key), "deleted", error) from None
 
+    def clear_unfinished(self, prefix: str = "") -> None:
+        folder = self._root / prefix
+        for partial in sorted(folder.rglob(f".*{PARTIAL}")) if folder.is_dir() else ():
+            path = partial.with_name(partial.name.removeprefix(".").removesuffix(PARTIAL))
+            try:
+                # Of a writer that is at work it is gone once this has the lock.
+                with self._locked(path):
+                    partial.unlink(missing_ok=True)
+            except OSError as error:
+                raise _explain(str(partial), "deleted", error) from None
+
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         folder = self._root / prefix if prefix.endswith("/") or not prefix else (self._root / prefix).parent
         found = []

@@ -69,6 +69,10 @@ class ObjectStorage(Protocol):
         """Removes the object; that it is not there is no error."""
         ...
 
+    def clear_unfinished(self, prefix: str = "") -> None:
+        """Removes what killed writers have left of objects below the prefix, which ends with a slash or is empty."""
+        ...
+
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """The objects whose key begins with the prefix, sorted by key."""
         ...

@@ -80,6 +80,10 @@ class S3Storage:
         with self._changing(key):
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
 
+    def clear_unfinished(self, prefix: str = "") -> None:  # noqa: ARG002
+        # An object that was not sent whole is none.
+        return
+
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=self._prefix + prefix

@@ -76,7 +76,11 @@ class Erasing:
             _remember(ledger, self.user_ids, days)
             erased = erased_people(ledger)
             assert erased is not None
-            return list(_sweep(ledger, erased, write=True))
+            found = list(_sweep(ledger, erased, write=True))
+            # What a killed pull has left half written may hold the person's rows.
+            for folder in (*(table.path for table in cleared_tables()), "state"):
+                ledger.store.storage.clear_unfinished(f"{folder}/deployment={ledger.deployment}/")
+            return found
 
 
 def erasing(store: Store, deployment: Deployment, users: Sequence[str], emails: Sequence[str]) -> Erasing:

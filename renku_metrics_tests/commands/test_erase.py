@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -8,10 +11,15 @@ from click.testing import CliRunner, Result
 
 from renku_metrics.cli import renku_metrics
 from renku_metrics.errors import StoreError
+from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.object_storage import DirectoryStorage
+from renku_metrics.pipeline.building import store_events, store_user_days
+from renku_metrics.pipeline.completeness import read_standing
+from renku_metrics.schema import Table
 from renku_metrics.sources.addresses import AddressBook
-from renku_metrics.sources.registry import SOURCES
+from renku_metrics.sources.registry import SOURCES, raw_tables
 from renku_metrics.store.ledger import BEFORE, Ledger
+from renku_metrics.store.store import Store
 from renku_metrics.tables import (
     EVENTS,
     RAW_GITLAB_COMMITS,
@@ -21,7 +29,8 @@ from renku_metrics.tables import (
     RAW_KEYCLOAK_USERS,
     USER_DAYS,
 )
-from renku_metrics_tests.commands.pulled_store import PLACES, PulledStore
+from renku_metrics_tests.commands.pulled_store import MONTHS, PLACES, PulledStore
+from renku_metrics_tests.pipeline.pulls import HARVESTS, pull_once
 from renku_metrics_tests.present import NOW, TODAY
 from renkulab.git import Identity
 from renkulab.people import Person
@@ -283,3 +292,56 @@ def test_erased_days_are_remembered_for_the_record_of_revisions(pulled: PulledSt
     erased = Ledger(pulled.store, "lab").erased().days
     assert days <= set(erased)
     assert max(erased) <= TODAY.isoformat()
+
+
+def test_what_an_erasure_rewrites_is_not_taken_for_lost(pulled: PulledStore) -> None:
+    people = [pulled.person(kind) for kind in KINDS]
+    ledger = Ledger(pulled.store, "lab")
+    covered = {source.name: ledger.pulled(source.name).covered for source in SOURCES}
+    before = pulled.content()
+    erase(*(argument for person in people for argument in arguments_for(person)), "--yes")
+    rewritten = {key for key, text in pulled.content().items() if before.get(key) != text}
+    assert {key.split("/")[1] for key in rewritten if key.startswith("raw/")} == {table.name for table in raw_tables()}
+
+    deployment = pulled.deployment
+    [standing] = read_standing(pulled.store, deployment, {"week": [ACTIVE_USERS]})
+    assert standing.lost == []
+    said: list[str] = []
+    for harvest in HARVESTS:
+        pull_once(pulled.store, deployment, harvest, say=said.append)
+    assert not any("not covered" in line for line in said)
+    for source in SOURCES:
+        [known], [now] = covered[source.name], ledger.pulled(source.name).covered
+        assert (now.start, now.end) >= (known.start, known.end)
+        assert now.start == known.start
+
+
+def test_events_that_are_built_meanwhile_bring_nobody_back(
+    pulled: PulledStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = pulled.person("plain")
+    built, erasing = threading.Event(), threading.Event()
+    write, alone = Store.write, Ledger.alone
+
+    def write_late(store: Store, table: Table, *rest: Any) -> Any:
+        if table is EVENTS and not built.is_set():
+            # All raw rows are read, the person's among them.
+            built.set()
+            assert erasing.wait(timeout=60)
+        return write(store, table, *rest)
+
+    def want(ledger: Ledger, *names: str) -> Any:
+        if "gitlab" in names:
+            erasing.set()
+        return alone(ledger, *names)
+
+    monkeypatch.setattr(Store, "write", write_late)
+    monkeypatch.setattr(Ledger, "alone", want)
+    with ThreadPoolExecutor(1) as pool:
+        building = pool.submit(store_events, pulled.store, pulled.deployment, MONTHS)
+        assert built.wait(timeout=60)
+        result = erase("--user", person.identity, "--yes")
+        building.result(timeout=60)
+    assert result.exit_code == 0, result.output
+    store_user_days(pulled.store, pulled.deployment, MONTHS)
+    assert traces(pulled, person) == []

@@ -49,6 +49,9 @@ class MortalStorage:
             raise FileNotFoundError(key)
         return self._objects[key]
 
+    def clear_unfinished(self, prefix: str = "") -> None:
+        """Nothing is half written."""
+
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         with self._changing:
             found = sorted(self._objects.items())

@@ -88,8 +88,9 @@ def damage(lab: KeptLab, tmp_path: Path, how: str, tables: Sequence[Table], mont
 
 def covered(lab: KeptLab, table: Table, period: str) -> int:
     """For how many days of the period everything that the table tells is counted."""
-    coverage = lab.store.read(COVERAGE, [WHOLE]).set_index("period")
-    return int(str(coverage.loc[period, f"{source_of(table).activity}_days"]))
+    coverage = lab.store.read(COVERAGE, [WHOLE])
+    [days] = coverage.loc[coverage["period"] == period, f"{source_of(table).activity}_days"]
+    return int(days)
 
 
 def missing(lab: KeptLab, period: str) -> str:
