@@ -157,6 +157,9 @@ class Counting:
         self._count("delete", key)
         self._storage.delete(key)
 
+    def clear_unfinished(self, prefix: str = "") -> None:
+        self._storage.clear_unfinished(prefix)
+
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         self._count("list", prefix)
         return self._storage.list(prefix)

@@ -72,6 +72,9 @@ class Bucket:
     def delete(self, key: str) -> None:
         raise AssertionError("a source deletes nothing")
 
+    def clear_unfinished(self, prefix: str = "") -> None:
+        raise AssertionError(prefix)
+
     def alone(self, name: str) -> AbstractContextManager[ObjectStorage]:
         raise AssertionError("a source locks nothing")
 
