@@ -22,11 +22,11 @@ AT_LEAST_ONE = click.IntRange(min=1)
 def show(weeks: int, months: int, deployments: tuple[str, ...]) -> None:
     """Print the latest weeks and months that are published.
 
-    They are read from the store that RENKU_METRICS_STORE names: a directory or s3://bucket/prefix; data/ of the
-    project where it is not set.
+    They come from the store that RENKU_METRICS_STORE names, a directory or s3://bucket/prefix; by default from data/
+    of the project.
 
     A line is a week or month. Each core action has two figures: how many users did it at least once, and what share of
-    the active users that is. Where a line is not complete, its number may be too low; the reason stands below.
+    the active users that is. If a line is not complete, its numbers may be too low; a footnote says why.
 
     Exit code 0 when numbers are shown; 1 when nothing is published, of one of the deployments or at all, or the store
     cannot be read; 2 when the command is typed wrongly.
@@ -41,9 +41,9 @@ def show(weeks: int, months: int, deployments: tuple[str, ...]) -> None:
 def check(deployments: tuple[str, ...]) -> None:
     """Try everything that deployments need, and say what to do about what fails.
 
-    Without a DEPLOYMENT every file of RENKU_METRICS_DEPLOYMENTS is tried. One line per thing: `ok`, `warning` (works,
-    but numbers may suffer) or `failed` (a pull would fail, or lose what happens). Nothing is pulled; the store is
-    only written to for a moment.
+    Without a DEPLOYMENT it tries every file of RENKU_METRICS_DEPLOYMENTS. It prints one line per thing: `ok`, `warning`
+    (works, but numbers may suffer) or `failed` (a pull would fail, or lose what happens). It pulls nothing. It writes
+    one object to the store and deletes it again.
 
     Exit code 0 when nothing failed; 1 when anything did, or a DEPLOYMENT is unknown; 2 when the command is typed
     wrongly.
@@ -76,7 +76,7 @@ def erase(deployment: str, users: tuple[str, ...], emails: tuple[str, ...], conf
 
     One id or address is enough to find the person's accounts and the addresses these have; name every further
     address that the person committed with. Shows what is stored, asks, erases it, and shows what was erased. Pulls
-    leave this person out from then on. Published numbers stay as they are. Interrupted, it is to be run again.
+    leave this person out from then on. Published numbers stay as they are. If it is interrupted, run it again.
     """
     from renku_metrics.commands.erase import erase as erase_person
 
@@ -88,7 +88,7 @@ def erase(deployment: str, users: tuple[str, ...], emails: tuple[str, ...], conf
 def plan(deployment: str) -> None:
     """Say what the next pull of DEPLOYMENT would cost in requests.
 
-    Nothing is pulled; a few lists are looked at.
+    It pulls nothing; it only looks at a few lists.
     """
     from renku_metrics.commands.plan import plan as plan_pull
 
