@@ -105,6 +105,12 @@ def main() -> None:
         )
         for kind, count in Counter(_kind(run) for run in runs).items():
             print(f"  {count} of {kind}")
+        for record in reversed(instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id for run in runs]))):
+            created, ended = record.create_timestamp.timestamp() - begun, (record.end_time or begun) - begun
+            first = (record.start_time or begun) - begun
+            print(
+                f"  {created:5.0f} s created, {first:5.0f} s begun, {ended:5.0f} s ended: {_kind(record.dagster_run)}"
+            )
         print(f"  failed: {sum(run.status == dg.DagsterRunStatus.FAILURE for run in runs)}")
 
 

@@ -97,6 +97,15 @@ def test_a_backfill_of_any_asset_is_one_run_and_not_one_a_partition(definitions:
     assert definitions.resolve_assets_def(name).backfill_policy == dg.BackfillPolicy.single_run()
 
 
+@pytest.mark.parametrize(("kind", "names"), [("week", WEEKLY), ("month", MONTHLY)])
+def test_the_numbers_of_a_kind_are_counted_in_one_step_or_each_alone(
+    definitions: dg.Definitions, kind: str, names: set[str]
+) -> None:
+    steps = {definitions.resolve_assets_def(name) for name in names}
+    assert [step.op.name for step in steps] == [f"{kind}ly_counts"]
+    assert all(step.can_subset for step in steps)
+
+
 def test_data_flows_as_the_design_draws_it(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
 
