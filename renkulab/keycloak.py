@@ -161,10 +161,6 @@ class Keycloak:
             self._events = [event for event in self._events if event.at.timestamp() >= horizon]
         return self._events
 
-    def expire_tokens(self) -> None:
-        """From now on, every token given out so far is refused."""
-        self.tokens.clear()
-
     def new_token(self, client_id: str) -> str:
         value = f"access-token-{self._new_id()}"
         self.tokens[value] = AccessToken(client_id, self.clock.now() + self.token_lifespan, self.token_uses)
