@@ -45,27 +45,31 @@ def objects(address: str) -> dict[str, bytes]:
 def test_a_store_has_a_version_before_anything_else(
     storage_address: str, monkeypatch: pytest.MonkeyPatch, write: Callable[[Store], object]
 ) -> None:
-    store = Store.at(storage_address)
-    replace, keys = store.storage.replace, list[str]()
+    # As a holder of a name has it: on Swift any other write takes a lease and a copy of the storage.
+    with Store.at(storage_address).alone("tests") as store:
+        replace, keys = store.storage.replace, list[str]()
 
-    def note(key: str, content: bytes, version: str | None) -> str:
-        keys.append(key)
-        return replace(key, content, version)
+        def note(key: str, content: bytes, version: str | None) -> str:
+            keys.append(key)
+            return replace(key, content, version)
 
-    def refuse(key: str, content: bytes) -> None:
-        pytest.fail(f"{key} was written whatever was there")
+        def refuse(key: str, content: bytes) -> None:
+            pytest.fail(f"{key} was written whatever was there")
 
-    monkeypatch.setattr(store.storage, "replace", note)
-    monkeypatch.setattr(store.storage, "write", refuse)
-    write(store)
+        monkeypatch.setattr(store.storage, "replace", note)
+        monkeypatch.setattr(store.storage, "write", refuse)
+        write(store)
 
-    assert keys[0] == "version.json"
-    assert orjson.loads(store.storage.read("version.json")) == {"format": FORMAT, "program": version("renku-metrics")}
-    # Once is enough.
-    assert keys.count("version.json") == 1
-    WRITES["a file for people"](store)
-    WRITES["a file for people"](Store.at(storage_address))
-    assert keys.count("version.json") == 1
+        assert keys[0] == "version.json"
+        assert orjson.loads(store.storage.read("version.json")) == {
+            "format": FORMAT,
+            "program": version("renku-metrics"),
+        }
+        # Once is enough.
+        assert keys.count("version.json") == 1
+        WRITES["a file for people"](store)
+        WRITES["a file for people"](Store.at(storage_address))
+        assert keys.count("version.json") == 1
 
 
 def test_who_only_reads_leaves_no_version(storage_address: str) -> None:
