@@ -22,7 +22,7 @@ from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.http import Say
 from renku_metrics.sources.registry import all_sources
 from renku_metrics.sources.source import Batch, Fact, Harvest, Request, Source
-from renku_metrics.store.ledger import BEFORE, WHOLE_TABLE, Ledger, Pulled, place_of
+from renku_metrics.store.ledger import BEFORE, WHOLE_TABLE, Ledger, Pulled, partition_of, place_of
 from renku_metrics.store.store import Partition, Store, Stored, partitions_of
 from renku_metrics.tables import RAW_GITLAB_COMMITS
 
@@ -94,7 +94,7 @@ class Pull:
     def untold(self, table: Table) -> list[Partition]:
         """The partitions of the table that changed since Dagster was last told."""
         known = self.ledger.pulled(self._source.name).untold.get(table.name, {})
-        return sorted((self.deployment.name, place) if table.by_month else (self.deployment.name,) for place in known)
+        return sorted(partition_of(table, self.deployment.name, place) for place in known)
 
     def ensure(self, table: Table, places: Sequence[Partition]) -> dict[Partition, Stored]:
         """The partitions as they are in the store. If there is none, an empty one is written."""

@@ -13,7 +13,7 @@ from renku_metrics.metrics import coverage
 from renku_metrics.periods import Period
 from renku_metrics.schema import Table
 from renku_metrics.sources.source import Source
-from renku_metrics.store.ledger import Entry, Ledger, Pulled, place_of
+from renku_metrics.store.ledger import Entry, Ledger, Pulled, partition_of, place_of
 from renku_metrics.store.store import Partition
 
 # The storage's mark of each partition of a table, by place.
@@ -66,7 +66,7 @@ def verify(
     whose mark is the one that is remembered are not read.
     """
     for place, entry in entries.items():
-        partition = _partition(ledger, table, place)
+        partition = partition_of(table, ledger.deployment, place)
         if not entry.version:
             # Of a month the days are not covered any more; a table that has no days is missed until it is pulled.
             if not table.by_month:
@@ -150,7 +150,8 @@ def settle_killed(ledger: Ledger, source: Source) -> None:
     for table in source.tables:
         marks = marks_of(ledger, table)
         for place in pending.get(table.name, {}).keys() & marks.keys():
-            there[table.name, place] = ledger.store.version(table, _partition(ledger, table, place)), marks[place]
+            partition = partition_of(table, ledger.deployment, place)
+            there[table.name, place] = ledger.store.version(table, partition), marks[place]
 
     def change(pulled: Pulled) -> None:
         for (name, place), (version, mark) in there.items():
@@ -176,7 +177,3 @@ def _afterwards(found: Lost, told: Collection[Lost]) -> str:
 def _without_content(entry: Entry) -> Entry:
     serial = entry.serial + 1
     return replace(entry, version="", mark="", serial=serial, days=dict.fromkeys(entry.days, serial))
-
-
-def _partition(ledger: Ledger, table: Table, place: str) -> Partition:
-    return (ledger.deployment, place) if table.by_month else (ledger.deployment,)

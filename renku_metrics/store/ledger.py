@@ -266,6 +266,11 @@ def place_of(table: Table, partition: Partition) -> str:
     return partition[1] if table.by_month else WHOLE_TABLE
 
 
+def partition_of(table: Table, deployment: str, place: str) -> Partition:
+    """The partition of a deployment whose place is given."""
+    return (deployment, place) if table.by_month else (deployment,)
+
+
 class StoreLedger:
     """What is remembered of the whole store: a fingerprint of its hash key, and when numbers were last published."""
 

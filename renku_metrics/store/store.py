@@ -109,15 +109,9 @@ class Store:
 
     def read_columns(self, table: Table, partitions: Sequence[Partition], columns: Sequence[str]) -> pa.Table:
         """A few columns of those partitions that were ever written. It is cheap even if there are many rows."""
-
-        def read(partition: Partition) -> pa.Table | None:
-            content, _ = self._content(table, partition)
-            return None if content is None else self._rows(table, partition, content, columns)
-
+        found = in_parallel(lambda partition: self._read(table, partition, columns), partitions)
         schema = pa.schema([table.schema.field(name) for name in columns])
-        return pa.concat_tables(
-            [schema.empty_table(), *(rows for rows in in_parallel(read, partitions) if rows is not None)]
-        )
+        return pa.concat_tables([schema.empty_table(), *(rows for rows in found if rows is not None)])
 
     def write(self, table: Table, frame: pd.DataFrame, partitions: Iterable[Partition]) -> dict[Partition, Stored]:
         """Replaces each of the partitions by its rows in the frame. A partition without rows becomes empty.
@@ -228,9 +222,9 @@ class Store:
                 return
         raise StoreError(f"{self.storage.address(key)}: other processes keep writing this; run this again later")
 
-    def _read(self, table: Table, partition: Partition) -> pa.Table | None:
+    def _read(self, table: Table, partition: Partition, columns: Sequence[str] | None = None) -> pa.Table | None:
         content, _ = self._content(table, partition)
-        return None if content is None else self._rows(table, partition, content)
+        return None if content is None else self._rows(table, partition, content, columns)
 
     def _content(self, table: Table, partition: Partition) -> Content:
         try:
