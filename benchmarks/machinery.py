@@ -37,7 +37,7 @@ from renku_metrics.pipeline.building import store_counts, store_events, store_us
 from renku_metrics.pipeline.checking import check_numbers
 from renku_metrics.pipeline.publishing import read_numbers, write_published
 from renku_metrics.pipeline.pulling import pulling
-from renku_metrics.sources.registry import SOURCES, raw_tables, read_deployments
+from renku_metrics.sources.registry import all_sources, raw_tables, read_deployments
 from renku_metrics.store.ledger import StoreLedger
 from renku_metrics.store.store import Store, batches
 from renku_metrics.tables import KINDS
@@ -224,7 +224,7 @@ def _of_store(folder: Path, start: dt.date, years: int) -> None:
 
 def _pull(store: Store, deployment: Deployment, months: Sequence[str]) -> None:
     # As the raw assets do.
-    for source in SOURCES:
+    for source in all_sources():
         for harvest in source.harvests:
             with pulling(store, deployment, source, now, lambda _: None) as pull:
                 pull.bring(harvest)

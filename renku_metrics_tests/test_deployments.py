@@ -14,7 +14,7 @@ from renku_metrics.errors import ConfigurationError
 from renku_metrics.sources.amalthea.section import Amalthea
 from renku_metrics.sources.gitlab.section import GitLab
 from renku_metrics.sources.keycloak.section import Keycloak
-from renku_metrics.sources.registry import SOURCES, read_deployment, read_deployments
+from renku_metrics.sources.registry import all_sources, read_deployment, read_deployments
 from renku_metrics_tests.deployment_files import LITERAL, MINIMAL, WHOLE, file
 
 
@@ -104,7 +104,7 @@ def test_the_template_is_a_deployment_once_it_is_copied_under_its_name(tmp_path:
     deployment = read_deployments(tmp_path)["my-renkulab"]
 
     # Every key that there is, so that nobody has to look for one elsewhere.
-    assert list(deployment.sources) == [source.name for source in SOURCES]
+    assert list(deployment.sources) == [source.name for source in all_sources()]
     for section in (deployment, *deployment.sources.values()):
         assert section.model_fields_set == set(type(section).model_fields)
 

@@ -108,7 +108,7 @@ ENTRY = Source(
 @pytest.fixture
 def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     """A deployment that has nothing but the new source."""
-    monkeypatch.setattr(registry, "SOURCES", (*registry.SOURCES, ENTRY))
+    monkeypatch.setattr(registry, "_SOURCES", (*registry.all_sources(), ENTRY))
     monkeypatch.setenv("RENKU_METRICS_HASH_KEY", "a key of the tests")
     monkeypatch.setenv("RENKU_METRICS_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("RENKU_METRICS_DEPLOYMENTS", str(tmp_path / "deployments"))
@@ -157,7 +157,7 @@ def test_two_sources_of_logins_must_both_have_seen_a_day(
     both = registry.read_deployment(file)
     store = Store.at(str(tmp_path / "store"))
     pulled(both, store)
-    source = next(source for source in registry.SOURCES if source.name == "keycloak")
+    source = next(source for source in registry.all_sources() if source.name == "keycloak")
     with pulling(store, both, source, lambda: NOW, lambda _: None) as pull:
         for table in source.tables:
             pull.ensure(table, [("lab", month) for month in MONTHS] if table.by_month else [("lab",)])

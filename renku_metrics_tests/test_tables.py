@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from renku_metrics.schema import STRINGS, TIMESTAMP, Table
-from renku_metrics.sources.registry import SOURCES, raw_tables
+from renku_metrics.sources.registry import all_sources, raw_tables
 from renku_metrics.store.merging import merge
 from renku_metrics.tables import (
     EVENTS,
@@ -119,7 +119,7 @@ def test_raw_tables_are_those_of_the_design() -> None:
         "raw/raw_keycloak_logins": by_month,
         "raw/raw_amalthea_sessions": by_month,
     }
-    assert {source.name for source in SOURCES} == {"gitlab", "keycloak", "amalthea"}
+    assert {source.name for source in all_sources()} == {"gitlab", "keycloak", "amalthea"}
 
 
 def test_events_have_the_columns_of_the_design() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,7 +13,7 @@ from renku_metrics.events import union
 from renku_metrics.metrics import coverage
 from renku_metrics.metrics.definition import Metric
 from renku_metrics.periods import Period, Span
-from renku_metrics.pipeline.verifying import Lost, Marks, Moved, marks_of, verify
+from renku_metrics.pipeline.verifying import Lost, Moved, marks_of, verify
 from renku_metrics.schema import Table, month_of
 from renku_metrics.sources.registry import all_sources, raw_tables, source_of, sources_of
 from renku_metrics.sources.source import Source
@@ -61,7 +61,7 @@ def read_standing(store: Store, deployment: Deployment, kinds: Mapping[PeriodKin
     and its days count as not counted yet.
     """
     ledger = Ledger(store, deployment.name)
-    marks = {table.name: marks_of(ledger, table) for table in (*raw_tables(), EVENTS, USER_DAYS)}
+    marks = marks_of(ledger, (*raw_tables(), EVENTS, USER_DAYS))
     place = (deployment.name,)
     tables = {kind: [metric.table(kind) for metric in metrics] for kind, metrics in kinds.items()}
     read = {table.name: store.read_versioned(table, place) for of_kind in tables.values() for table in of_kind}
@@ -70,7 +70,9 @@ def read_standing(store: Store, deployment: Deployment, kinds: Mapping[PeriodKin
     pulled = {source.name: ledger.pulled(source.name) for source in all_sources()}
     published = ledger.published()
     erased = ledger.erased().days
-    verified = _verify(ledger, built, pulled, marks)
+    verified = verify(ledger, (EVENTS, USER_DAYS), built, marks)
+    for source in all_sources():
+        verified += verify(ledger, source.tables, pulled[source.name], marks)
     standings = []
     for kind, metrics in kinds.items():
         counts = {}
@@ -109,24 +111,6 @@ def events_in_all_numbers(standing: Standing) -> dict[str, Of]:
     return {month: dict(entry.of) for month, entry in standing.events.items() if month not in behind}
 
 
-def _verify(
-    ledger: Ledger, built: Built, pulled: Mapping[str, Pulled], marks: Mapping[str, Marks]
-) -> list[Lost | Moved]:
-    """What is lost or moved of raw tables, events and user days."""
-    checked: list[tuple[Table, Entries, Collection[str]]] = [
-        (table, document.tables.get(table.name, {}), document.pending.get(table.name, {}))
-        for source in all_sources()
-        for document in [pulled[source.name]]
-        for table in source.tables
-    ]
-    checked += [(table, built.tables.get(table.name, {}), ()) for table in (EVENTS, USER_DAYS)]
-    return [
-        found
-        for table, entries, pending in checked
-        for found in verify(ledger, table, entries, marks[table.name], pending)
-    ]
-
-
 def _concerns(table: Table, source: Source) -> bool:
     """Whether what the source tells is not whole without the table."""
     own = table.by_month and table in source.tables
@@ -149,7 +133,7 @@ def _not_in_events(standing: Standing, source: Source) -> set[str]:
             # Since users were pulled, some events of these days belong to somebody else.
             entry = entries[WHOLE_TABLE]
             open_days |= {
-                day for day, serial in entry.days.items() if serial > _number(_built_of(standing, month_of(day), table))
+                day for day in entry.days if entry.day_changed_since(day, _built_of(standing, month_of(day), table))
             }
     return open_days
 
@@ -175,20 +159,16 @@ def _not_counted(standing: Standing) -> set[str]:
     """The days with user days that some metric has not counted yet."""
     open_days: set[str] = set()
     for month, entry in standing.user_days.items():
-        for day, serial in entry.days.items():
+        for day in entry.days:
             period = Period.of(standing.kind, dt.date.fromisoformat(day))
             # A period that begins before the deployment's start is not counted.
             if period.start < standing.deployment.start:
                 continue
             start = period.start.isoformat()
-            if any(serial > _number(of.get(start, {}).get(month)) for of in standing.counts.values()):
+            if any(entry.day_changed_since(day, of.get(start, {}).get(month)) for of in standing.counts.values()):
                 open_days.add(day)
     return open_days
 
 
 def _nameless(built: Built, source: Source) -> set[str]:
     return {day for days in built.nameless.get(source.name, {}).values() for day in days}
-
-
-def _number(serial: int | str | None) -> int:
-    return serial if isinstance(serial, int) else 0

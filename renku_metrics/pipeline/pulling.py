@@ -61,6 +61,8 @@ class Pull:
         self._store = ledger.store
         self._say = say
         self._book: AddressBook = address_book(self._store, deployment)
+        # An erasure holds the names of all sources, so nobody is erased during a pull.
+        self._erased = erased_people(ledger)
 
     def bring(self, harvest: Harvest, tables: Iterable[str] = (), *, whole: bool = False) -> None:
         """Pulls ``tables`` of the harvest, or all if none are given. ``whole``: a reconciliation.
@@ -224,14 +226,12 @@ class Pull:
                 f"{self._where}: {table.name}: {texts} texts of {column.name} are not {column.shape.meaning}, and were "
                 "left out"
             )
-        erased = erased_people(self.ledger)
-        if erased is None or rows.empty:
+        if self._erased is None or rows.empty:
             return rows
-        return Clearing(self.ledger, erased).clear(table, rows.reset_index(drop=True)).rows
+        return Clearing(self.ledger, self._erased).clear(table, rows.reset_index(drop=True)).rows
 
     def _without_erased(self, state: bytes) -> bytes:
-        erased = erased_people(self.ledger)
-        return state if erased is None else self._source.clear_state(state, erased.__contains__)[0]
+        return state if self._erased is None else self._source.clear_state(state, self._erased.__contains__)[0]
 
     def _count_missed(self, batch: Batch) -> int:
         """How many rows that an earlier pull should have brought are not in the store."""

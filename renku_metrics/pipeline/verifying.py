@@ -6,14 +6,14 @@ Such a file, for example after a backup was restored, would make a covered day w
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from renku_metrics.metrics import coverage
 from renku_metrics.periods import Period
 from renku_metrics.schema import Table
 from renku_metrics.sources.source import Source
-from renku_metrics.store.ledger import Entry, Ledger, Pulled, partition_of, place_of
+from renku_metrics.store.ledger import Built, Entry, Ledger, Pulled, partition_of, place_of
 from renku_metrics.store.store import Partition
 
 # The storage's mark of each partition of a table, by place.
@@ -51,20 +51,39 @@ class Lost:
         return f"{self.table.name}{of} {self.why}"
 
 
-def marks_of(ledger: Ledger, table: Table) -> Marks:
-    """To be asked for before what is remembered of the table: what changes between the two is then no loss."""
-    marks = ledger.store.marks(table, ledger.deployment)
-    return {place_of(table, partition): mark for partition, mark in marks.items()}
+def marks_of(ledger: Ledger, tables: Iterable[Table]) -> dict[str, Marks]:
+    """The marks of the files of each table. To be asked for before the ledger: else a file that changes in between
+    looks lost.
+    """
+    return {
+        table.name: {
+            place_of(table, partition): mark for partition, mark in ledger.store.marks(table, ledger.deployment).items()
+        }
+        for table in tables
+    }
 
 
 def verify(
-    ledger: Ledger, table: Table, entries: Mapping[str, Entry], marks: Marks, pending: Collection[str] = ()
-) -> Iterator[Lost | Moved]:
-    """What is lost or moved of the table.
+    ledger: Ledger, tables: Iterable[Table], document: Pulled | Built, marks: Mapping[str, Marks]
+) -> list[Lost | Moved]:
+    """What is lost or moved of the tables of a document, whose files had these marks.
 
-    A file that a pull is about to change, or was when it was killed, may be either; ``pending`` names these. Files
-    whose mark is the one that is remembered are not read.
+    A file whose mark is the remembered one is not read. A file that a pull is about to change, or was about to change
+    when it was killed, is neither.
     """
+    pending = document.pending if isinstance(document, Pulled) else {}
+    return [
+        found
+        for table in tables
+        for found in _verify(
+            ledger, table, document.tables.get(table.name, {}), marks[table.name], pending.get(table.name, {})
+        )
+    ]
+
+
+def _verify(
+    ledger: Ledger, table: Table, entries: Mapping[str, Entry], marks: Marks, pending: Collection[str]
+) -> Iterator[Lost | Moved]:
     for place, entry in entries.items():
         partition = partition_of(table, ledger.deployment, place)
         if not entry.version:
@@ -85,19 +104,8 @@ def verify(
 
 def verify_source(ledger: Ledger, source: Source) -> list[Lost | Moved]:
     """What is lost or moved of the raw tables of a source."""
-    marks = {table.name: marks_of(ledger, table) for table in source.tables}
-    pulled = ledger.pulled(source.name)
-    return [
-        found
-        for table in source.tables
-        for found in verify(
-            ledger,
-            table,
-            pulled.tables.get(table.name, {}),
-            marks[table.name],
-            pulled.pending.get(table.name, {}),
-        )
-    ]
+    marks = marks_of(ledger, source.tables)
+    return verify(ledger, source.tables, ledger.pulled(source.name), marks)
 
 
 def forget_lost(ledger: Ledger, source: Source) -> list[str]:
@@ -105,8 +113,9 @@ def forget_lost(ledger: Ledger, source: Source) -> list[str]:
 
     Its days are no longer covered. The next pull is a first one, which brings what the source still has.
     """
+    marks = marks_of(ledger, source.tables)
     pulled = ledger.pulled(source.name)
-    findings = verify_source(ledger, source)
+    findings = verify(ledger, source.tables, pulled, marks)
     missing = [
         found for found in findings if isinstance(found, Lost) and pulled.tables[found.table.name][found.place].version
     ]
@@ -147,11 +156,11 @@ def settle_killed(ledger: Ledger, source: Source) -> None:
     if not pending:
         return
     there: dict[tuple[str, str], tuple[str, str]] = {}
+    marks = marks_of(ledger, source.tables)
     for table in source.tables:
-        marks = marks_of(ledger, table)
-        for place in pending.get(table.name, {}).keys() & marks.keys():
+        for place in pending.get(table.name, {}).keys() & marks[table.name].keys():
             partition = partition_of(table, ledger.deployment, place)
-            there[table.name, place] = ledger.store.version(table, partition), marks[place]
+            there[table.name, place] = ledger.store.version(table, partition), marks[table.name][place]
 
     def change(pulled: Pulled) -> None:
         for (name, place), (version, mark) in there.items():

@@ -12,12 +12,12 @@ from renku_metrics.sources.gitlab.source import GITLAB
 from renku_metrics.sources.keycloak.source import KEYCLOAK
 from renku_metrics.sources.source import Source
 
-SOURCES: tuple[Source, ...] = (GITLAB, KEYCLOAK, AMALTHEA)
+_SOURCES: tuple[Source, ...] = (GITLAB, KEYCLOAK, AMALTHEA)
 
 
 def all_sources() -> tuple[Source, ...]:
     """Every source."""
-    return SOURCES
+    return _SOURCES
 
 
 def sources_of(deployment: Deployment) -> list[Source]:

@@ -19,10 +19,9 @@ from typing import TypeVar
 from pydantic import TypeAdapter
 
 from renku_metrics.errors import StoreError
-from renku_metrics.object_storage import ChangedError
 from renku_metrics.periods import Period, Span
 from renku_metrics.schema import Table
-from renku_metrics.store.store import TRIES, Partition, Store, Stored
+from renku_metrics.store.store import Partition, Store, Stored
 from renku_metrics.tables import RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS, PeriodKind
 
 # The key, among the serials that something was built from, of the version of the rules.
@@ -31,8 +30,9 @@ RULES = "rules"
 WHOLE_TABLE = ""
 # A build holds this name, so that two builds do not do the same work.
 BUILDING = "building"
+USERS = (RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS)
 # The users as they were before a pull. They are kept until the days are found whose events belong to others since.
-BEFORE = {table.name: replace(table, folder="state/users_before") for table in (RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS)}
+BEFORE = {table.name: replace(table, folder="state/users_before") for table in USERS}
 
 Of = dict[str, int | str]
 Days = dict[str, list[str]]
@@ -54,8 +54,11 @@ class Entry:
 
     def changed_since(self, serial: int | str | None) -> set[str]:
         """The days that changed after that serial; for None all days that are known."""
-        since = serial if isinstance(serial, int) else 0
-        return {day for day, at in self.days.items() if at > since}
+        return {day for day in self.days if self.day_changed_since(day, serial)}
+
+    def day_changed_since(self, day: str, serial: int | str | None) -> bool:
+        """Whether the day, which is known, changed after that serial; for None it did."""
+        return self.days[day] > (serial if isinstance(serial, int) else 0)
 
 
 Entries = dict[str, Entry]
@@ -145,32 +148,32 @@ class Ledger:
     def pulled(self, source: str) -> Pulled:
         return self._read(source, Pulled)
 
-    def change_pulled(self, source: str, change: Callable[[Pulled], None]) -> Pulled:
-        return self._change(source, Pulled, change)
+    def change_pulled(self, source: str, change: Callable[[Pulled], None]) -> None:
+        self._change(source, Pulled, change)
 
     def built(self) -> Built:
         return self._read("built", Built)
 
-    def change_built(self, change: Callable[[Built], None]) -> Built:
-        return self._change("built", Built, change)
+    def change_built(self, change: Callable[[Built], None]) -> None:
+        self._change("built", Built, change)
 
     def counted(self) -> Counted:
         return self._read("counted", Counted)
 
-    def change_counted(self, change: Callable[[Counted], None]) -> Counted:
-        return self._change("counted", Counted, change)
+    def change_counted(self, change: Callable[[Counted], None]) -> None:
+        self._change("counted", Counted, change)
 
     def published(self) -> Published:
         return self._read("published", Published)
 
-    def change_published(self, change: Callable[[Published], None]) -> Published:
-        return self._change("published", Published, change)
+    def change_published(self, change: Callable[[Published], None]) -> None:
+        self._change("published", Published, change)
 
     def erased(self) -> Erasures:
         return self._read("erased", Erasures)
 
-    def change_erased(self, change: Callable[[Erasures], None]) -> Erasures:
-        return self._change("erased", Erasures, change)
+    def change_erased(self, change: Callable[[Erasures], None]) -> None:
+        self._change("erased", Erasures, change)
 
     def state(self, source: str) -> bytes | None:
         """What the source itself remembers of its last pull, in its own format."""
@@ -211,37 +214,28 @@ class Ledger:
         return f"{self._folder}/{document}.json"
 
     def _read(self, document: str, kind: type[Document]) -> Document:
-        return self._load(document, kind)[0]
-
-    def _load(self, document: str, kind: type[Document]) -> tuple[Document, bytes, str | None]:
-        name = self._name(document)
         try:
-            content, mark = self.store.storage.read_versioned(name)
+            content = self.store.storage.read(self._name(document))
         except FileNotFoundError:
-            return kind(), b"", None
+            return kind()
+        return self._parsed(document, kind, content)
+
+    def _parsed(self, document: str, kind: type[Document], content: bytes) -> Document:
         try:
             found = FORMATS[kind].validate_json(content)
         except ValueError:
-            raise StoreError(f"{self.store.storage.address(name)}: is not what renku-metrics writes there") from None
+            address = self.store.storage.address(self._name(document))
+            raise StoreError(f"{address}: is not what renku-metrics writes there") from None
         assert isinstance(found, kind)
-        return found, content, mark
+        return found
 
-    def _change(self, document: str, kind: type[Document], change: Callable[[Document], None]) -> Document:
-        for _ in range(TRIES):
-            found, before, mark = self._load(document, kind)
+    def _change(self, document: str, kind: type[Document], change: Callable[[Document], None]) -> None:
+        def changed(content: bytes | None) -> bytes:
+            found = kind() if content is None else self._parsed(document, kind, content)
             change(found)
-            content = FORMATS[kind].dump_json(found)
-            if content == before:
-                return found
-            try:
-                self.store.replace(self._name(document), content, mark)
-            except ChangedError:
-                continue
-            return found
-        raise self._contended(document)
+            return FORMATS[kind].dump_json(found)
 
-    def _contended(self, document: str) -> StoreError:
-        return StoreError(f"{self._name(document)}: other processes keep changing this; run this again later")
+        self.store.change(self._name(document), changed)
 
 
 def days_of_month(month: str) -> list[str]:

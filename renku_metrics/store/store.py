@@ -210,12 +210,20 @@ class Store:
 
     def put(self, key: str, content: bytes) -> None:
         """Writes an object, whatever is there, unless it is already the same. Only for the holder of a name."""
+        self.change(key, lambda _: content)
+
+    def change(self, key: str, change: Callable[[bytes | None], bytes]) -> None:
+        """Replaces an object by what ``change`` makes of it; of None if there is none.
+
+        If another process was faster, the change is made again to what is there now.
+        """
         for _ in range(TRIES):
             try:
                 before, mark = self.storage.read_versioned(key)
             except FileNotFoundError:
                 before, mark = None, None
-            if before == content:
+            content = change(before)
+            if content == before:
                 return
             with suppress(ChangedError):
                 self.replace(key, content, mark)

@@ -17,7 +17,7 @@ from renku_metrics.pipeline.building import store_events, store_user_days
 from renku_metrics.pipeline.completeness import read_standing
 from renku_metrics.schema import Table
 from renku_metrics.sources.addresses import AddressBook
-from renku_metrics.sources.registry import SOURCES, raw_tables
+from renku_metrics.sources.registry import all_sources, raw_tables
 from renku_metrics.store.ledger import BEFORE, Ledger
 from renku_metrics.store.store import Store
 from renku_metrics.tables import (
@@ -97,7 +97,7 @@ def test_no_later_pull_brings_erased_people_back(pulled: PulledStore) -> None:
     assert all(traces(pulled, person) for person in people)
     erase(*(argument for person in people for argument in arguments_for(person)), "--yes")
     others = of_others(pulled, *people)
-    for source in SOURCES:
+    for source in all_sources():
         # So that everything is read again.
         assert Ledger(pulled.store, "lab").state(source.name)
         Ledger(pulled.store, "lab").forget_state(source.name)
@@ -297,7 +297,7 @@ def test_erased_days_are_remembered_for_the_record_of_revisions(pulled: PulledSt
 def test_what_an_erasure_rewrites_is_not_taken_for_lost(pulled: PulledStore) -> None:
     people = [pulled.person(kind) for kind in KINDS]
     ledger = Ledger(pulled.store, "lab")
-    covered = {source.name: ledger.pulled(source.name).covered for source in SOURCES}
+    covered = {source.name: ledger.pulled(source.name).covered for source in all_sources()}
     before = pulled.content()
     erase(*(argument for person in people for argument in arguments_for(person)), "--yes")
     rewritten = {key for key, text in pulled.content().items() if before.get(key) != text}
@@ -310,7 +310,7 @@ def test_what_an_erasure_rewrites_is_not_taken_for_lost(pulled: PulledStore) -> 
     for harvest in HARVESTS:
         pull_once(pulled.store, deployment, harvest, say=said.append)
     assert not any("not covered" in line for line in said)
-    for source in SOURCES:
+    for source in all_sources():
         [known], [now] = covered[source.name], ledger.pulled(source.name).covered
         assert (now.start, now.end) >= (known.start, known.end)
         assert now.start == known.start

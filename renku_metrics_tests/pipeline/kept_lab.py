@@ -14,7 +14,7 @@ from renku_metrics.periods import Period
 from renku_metrics.pipeline.building import store_counts, store_events, store_user_days
 from renku_metrics.pipeline.publishing import lost_of, read_numbers, write_published
 from renku_metrics.pipeline.pulling import pulling
-from renku_metrics.sources.registry import SOURCES
+from renku_metrics.sources.registry import all_sources
 from renku_metrics.store.ledger import Ledger, Pulled
 from renku_metrics.store.store import WHOLE, Store
 from renku_metrics.tables import KINDS, USER_DAYS, PeriodKind, published_table
@@ -59,7 +59,7 @@ class KeptLab:
     def told(self) -> list[str]:
         """The months that pulls tell Dagster of; it knows of them by this."""
         months: set[str] = set()
-        for source in SOURCES:
+        for source in all_sources():
 
             def tell(pulled: Pulled) -> None:
                 months.update(place for places in pulled.untold.values() for place in places if place)

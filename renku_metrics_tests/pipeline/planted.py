@@ -10,7 +10,7 @@ import pandas as pd
 
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.periods import Span, midnight
-from renku_metrics.sources.registry import SOURCES as ALL_SOURCES
+from renku_metrics.sources.registry import all_sources
 from renku_metrics.store.ledger import Ledger, Pulled
 from renku_metrics.store.store import Store
 from renku_metrics.tables import USER_LINKS, PeriodKind
@@ -41,7 +41,7 @@ def cover_everything(store: Store, deployment: str = "lab") -> None:
     def covered(pulled: Pulled) -> None:
         pulled.covered = [Span(midnight(START), midnight(START + dt.timedelta(days=1000)))]
 
-    for source in ALL_SOURCES:
+    for source in all_sources():
         Ledger(store, deployment).change_pulled(source.name, covered)
 
 

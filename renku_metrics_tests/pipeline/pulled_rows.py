@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from renku_metrics.periods import Span
 from renku_metrics.schema import Table
-from renku_metrics.sources.registry import SOURCES, source_of
+from renku_metrics.sources.registry import all_sources, source_of
 from renku_metrics.store.ledger import Ledger, Pulled
 from renku_metrics.store.store import Store
 from renku_metrics_tests.events.raw_rows import Row
@@ -29,5 +29,5 @@ def cover(store: Store, deployment: str, span: Span) -> None:
     def covered(pulled: Pulled) -> None:
         pulled.covered = [span]
 
-    for source in SOURCES:
+    for source in all_sources():
         Ledger(store, deployment).change_pulled(source.name, covered)

@@ -9,7 +9,7 @@ from renku_metrics.deployments import Deployment
 from renku_metrics.periods import now
 from renku_metrics.pipeline.pulling import Pull, pulling
 from renku_metrics.sources.http import Say, say_nothing
-from renku_metrics.sources.registry import SOURCES
+from renku_metrics.sources.registry import all_sources
 from renku_metrics.sources.source import Harvest, Source
 from renku_metrics.store.store import Store
 
@@ -20,7 +20,7 @@ HARVESTS = (PROJECTS, USERS, HISTORY, KEYCLOAK_USERS, LOGINS, SESSIONS)
 
 
 def harvest_named(name: str) -> tuple[Source, Harvest]:
-    [found] = [(source, harvest) for source in SOURCES for harvest in source.harvests if harvest.name == name]
+    [found] = [(source, harvest) for source in all_sources() for harvest in source.harvests if harvest.name == name]
     return found
 
 

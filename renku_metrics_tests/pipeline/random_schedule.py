@@ -26,7 +26,7 @@ from renku_metrics.pipeline.publishing import read_numbers, write_published
 from renku_metrics.pipeline.pulling import Pull, pulling
 from renku_metrics.schema import Table, month_of
 from renku_metrics.sources.http import say_nothing
-from renku_metrics.sources.registry import SOURCES, raw_tables
+from renku_metrics.sources.registry import all_sources, raw_tables
 from renku_metrics.store.ledger import BEFORE, WHOLE_TABLE, Ledger
 from renku_metrics.store.store import WHOLE, Partition, Store
 from renku_metrics.tables import EVENTS, KINDS, PeriodKind, published_table
@@ -297,7 +297,7 @@ def relinked_days(store: Store, deployment: str) -> set[str]:
     ledger = Ledger(store, deployment)
     events = ledger.built().tables.get(EVENTS.name, {})
     found: set[str] = set()
-    for source in SOURCES:
+    for source in all_sources():
         tables = ledger.pulled(source.name).tables
         for name in BEFORE:
             entry = tables.get(name, {}).get(WHOLE_TABLE)

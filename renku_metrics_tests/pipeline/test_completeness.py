@@ -15,8 +15,7 @@ from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.periods import ONE_DAY, Period, Span, days_between, midnight
 from renku_metrics.pipeline.completeness import Standing, counted_coverage, read_standing
 from renku_metrics.schema import Table
-from renku_metrics.sources.registry import SOURCES as ALL_SOURCES
-from renku_metrics.sources.registry import read_deployments
+from renku_metrics.sources.registry import all_sources, read_deployments
 from renku_metrics.store.ledger import RULES, Built, Count, Counted, Entry, Ledger, Of, Pulled
 from renku_metrics.store.store import WHOLE, Partition, Store
 from renku_metrics.tables import COVERAGE, EVENTS, USER_DAYS
@@ -49,7 +48,7 @@ def september(tmp_path: Path) -> Store:
     write_deployment_file(tmp_path / "deployments", sources=SOURCES)
     store, place = Store(MortalStorage()), ("lab", "2026-09-01")
     ledger = Ledger(store, "lab")
-    for source in ALL_SOURCES:
+    for source in all_sources():
 
         def covered(pulled: Pulled) -> None:
             pulled.covered = [Span(midnight(dt.date(2026, 9, 1)), midnight(dt.date(2026, 10, 1)))]

@@ -11,7 +11,7 @@ import pytest
 
 from renku_metrics.periods import ONE_DAY, Period, days_between, midnight, now
 from renku_metrics.schema import month_of
-from renku_metrics.sources.registry import SOURCES, read_deployments
+from renku_metrics.sources.registry import all_sources, read_deployments
 from renku_metrics.store.store import WHOLE, Store
 from renku_metrics.tables import (
     COVERAGE,
@@ -59,7 +59,7 @@ class Before:
 
     def _changes(self) -> dict[tuple[str, str], int]:
         """By table and day, when it last changed."""
-        documents = [self._lab.ledger.pulled(source.name).tables for source in SOURCES]
+        documents = [self._lab.ledger.pulled(source.name).tables for source in all_sources()]
         documents.append(self._lab.ledger.built().tables)
         return {
             (table, day): serial
