@@ -25,6 +25,7 @@ from botocore.exceptions import ClientError
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage import interface
 from renku_metrics.object_storage.interface import HeldTooLongError
+from renku_metrics.object_storage.s3_conditions import ANY, CONFLICT, NOT_FOUND, NOT_IMPLEMENTED, PRECONDITION_FAILED
 from renku_metrics.object_storage.s3_requests import (
     LONGEST_TRY_SECONDS,
     S3_ERRORS,
@@ -135,7 +136,7 @@ class _Lease:
         try:
             answer = self._client.head_object(Bucket=self._bucket, Key=self._key)
         except ClientError as error:
-            if status_of(error) == 404:
+            if status_of(error) == NOT_FOUND:
                 return None
             raise
         now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
@@ -144,9 +145,12 @@ class _Lease:
     def _create(self) -> None:
         begun = time.monotonic()
         try:
-            self._client.put_object(Bucket=self._bucket, Key=self._key, Body=self._holder, IfNoneMatch="*")
+            self._client.put_object(Bucket=self._bucket, Key=self._key, Body=self._holder, IfNoneMatch=ANY)
         except ClientError as error:
-            if status_of(error) not in (409, 412):
+            if status_of(error) == NOT_IMPLEMENTED:
+                self._write()
+                return
+            if status_of(error) not in (CONFLICT, PRECONDITION_FAILED):
                 raise
         self._refreshed = begun
 

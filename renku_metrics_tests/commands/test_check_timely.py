@@ -12,6 +12,7 @@ from renku_metrics.commands import check
 from renku_metrics.periods import ONE_DAY, Span
 from renku_metrics.store.ledger import Ledger, Pulled, StoreLedger
 from renku_metrics.store.store import Store
+from renku_metrics.tables import RAW_GITLAB_COMMITS
 from renku_metrics_tests.commands.checked import HOUR, Checked
 from renku_metrics_tests.commands.pulled_store import PulledStore
 from renku_metrics_tests.present import NOW
@@ -52,6 +53,21 @@ def test_before_the_first_pull_nothing_is_late(store: Store) -> None:
     assert checked.lines["last pull of commits"] == ("ok", "none has finished yet")
     assert checked.lines["last pull of logins"] == ("ok", "none has finished yet")
     assert checked.lines["published"] == ("ok", "nothing yet")
+
+
+def test_pulls_that_never_saw_everything_are_told(store: Store) -> None:
+    table = RAW_GITLAB_COMMITS
+    written = store.write(table, table.frame(), [("lab", "2026-11-01")])
+    ledger = Ledger(store, "lab")
+
+    def record(pulled: Pulled) -> None:
+        ledger.record(pulled.tables.setdefault(table.name, {}), table, written, {})
+
+    ledger.change_pulled("gitlab", record)
+    checked = Checked()
+    level, text = checked.lines["last pull of commits"]
+    assert (level, checked.exit_code) == ("warning", 0)
+    assert text.startswith("none has seen everything yet")
 
 
 def test_what_is_in_time_is_well(store: Store) -> None:

@@ -115,6 +115,27 @@ def test_a_server_that_refuses_what_it_should_not_is_one_clear_line(conditional:
     assert not isinstance(error.value, ChangedError)
 
 
+def test_a_server_that_refuses_every_condition_is_used_without(bucket: str, storage_kind: str) -> None:
+    if storage_kind == "ceph":
+        pytest.skip("this one knows conditions, and writes on them are tested above")
+    storage = open_storage(f"s3://{bucket}/p")
+    assert isinstance(storage, S3Storage)
+
+    def refuse(request: AWSPreparedRequest, **_: object) -> Any:
+        if not {"If-Match", "If-None-Match"} & set(request.headers.keys()):
+            return None
+        body = HTTPResponse(BytesIO(b"<Error><Code>NotImplemented</Code></Error>"), preload_content=False)
+        return AWSResponse(request.url, 501, HTTPHeaders(), body)
+
+    storage._client.meta.events.register("before-send.s3.PutObject", refuse)
+    with storage.alone("name") as held:
+        version = held.replace("x", b"1", None)
+        held.replace("x", b"2", version)
+        with pytest.raises(ChangedError):
+            held.replace("x", b"3", version)
+    assert storage.read("x") == b"2"
+
+
 def test_what_the_server_can_do_is_asked_once_with_three_requests(bucket: str, between: Unreliable) -> None:
     storage = open_storage(f"s3://{bucket}/p", between.address)
     with storage.alone("name") as held:

@@ -9,7 +9,7 @@ from functools import partial
 from renku_metrics import environment
 from renku_metrics.deployments import Deployment
 from renku_metrics.pipeline.verifying import Lost, verify_source
-from renku_metrics.sources.findings import Finding, attempt, failed, length, ok
+from renku_metrics.sources.findings import Finding, attempt, failed, length, ok, warning
 from renku_metrics.sources.registry import sources_of
 from renku_metrics.sources.source import Source
 from renku_metrics.store.ledger import Ledger
@@ -34,8 +34,11 @@ def check_pulls(deployment: Deployment, now: dt.datetime) -> Iterator[Finding]:
 
 def _timely(ledger: Ledger, source: Source, within: dt.timedelta, now: dt.datetime) -> Finding:
     what = f"last pull of {source.activity}"
-    begun = max((span.end for span in ledger.pulled(source.name).covered), default=None)
+    pulled = ledger.pulled(source.name)
+    begun = max((span.end for span in pulled.covered), default=None)
     if begun is None:
+        if any(pulled.tables.get(table.name) for table in source.tables if table.by_month):
+            return warning(what, f"none has seen everything yet: if none is running, {SEE}")
         return ok(what, "none has finished yet")
     text = f"{length(now - begun)} ago"
     due = "every 4 hours" if source.often else "every day"

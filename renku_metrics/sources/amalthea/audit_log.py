@@ -6,6 +6,7 @@ The log's form and its traps: docs/sources/amalthea.md#files.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import itertools
 import re
 from collections import deque
@@ -34,7 +35,7 @@ AUDIT_LOG = re.compile(r"(?:.*/)?amalthea_audit_log_(?P<start>.*)\.txt", re.DOTA
 
 @dataclass(frozen=True)
 class FileRead:
-    """One file of the audit log. ``version`` is empty if the file was never read."""
+    """One file of the audit log. ``version``: a hash of the server's; empty if the file was never read."""
 
     start: dt.datetime
     version: str = ""
@@ -151,7 +152,8 @@ def list_files(storage: ObjectStorage, deployment: Deployment) -> tuple[dict[str
                 if start is None:
                     nameless += 1
                 else:
-                    found[info.key] = (start, info.version)
+                    # A server may write anything into a version.
+                    found[info.key] = (start, hashlib.sha256(info.version.encode()).hexdigest()[:16])
     except StoreError as error:
         raise SourceError(f"{deployment.name}: amalthea: audit_log: {error}") from None
     notes = []

@@ -16,8 +16,8 @@ from renku_metrics.sources.http import Say
 from renku_metrics.sources.source import Batch, Harvest, Request, Source, Stored
 from renku_metrics.tables import DAY, NOTHING, RAW_AMALTHEA_SESSIONS, TIME, WORD, any_of
 
-FILE = Shape("a file of the audit log", r"(?:[^\s@]*/)?amalthea_audit_log_[^\s@/]*\.txt")
-FILE_VERSION = Shape("the version of a file", r"[0-9A-Za-z-]+")
+FILE = Shape("a file of the audit log", r"(?:[\s\S]*/)?amalthea_audit_log_[^\s@/]*\.txt")
+FILE_VERSION = Shape("the hash of a file's version", r"[0-9a-f]{16}")
 
 
 def _sessions(request: Request) -> Iterator[Batch]:

@@ -51,6 +51,7 @@ def test_each_file_is_read_once_and_again_only_when_it_changed() -> None:
 def test_files_are_found_below_prefixes_and_others_are_left_alone() -> None:
     text = log(line("2026-11-02T10:00:00Z"))
     keys = [f"2026/11/{name('20261102_000000+0000')}", f"/{name('20261101_000000+0000')}", name("20261103_000000")]
+    keys += [f"a folder/of@x/{name('20261104_000000')}", f"a\nb/{name('20261105_000000')}"]
     bucket = Bucket(dict.fromkeys([*keys, "readme.txt", "other/log.json"], text))
 
     _, state, _ = pull(bucket)
