@@ -17,6 +17,7 @@ from renku_metrics.periods import ONE_DAY, days_between, midnight
 from renku_metrics.pipeline.building import read_raw, store_events, store_user_days
 from renku_metrics.schema import month_of
 from renku_metrics.sources.registry import read_deployment, sources_of
+from renku_metrics.store.ledger import Ledger
 from renku_metrics.store.store import Partition, Store
 from renku_metrics.tables import RAW_AMALTHEA_SESSIONS, RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS
 from renku_metrics_tests.pipeline.pulls import HARVESTS, pull_once
@@ -59,7 +60,9 @@ class PulledStore:
 
     def rebuilt(self) -> EventsBuilt:
         """The events that follow from what is stored raw."""
-        frames = read_raw(self.store, self.deployment, MONTHS)
+        ledger = Ledger(self.store, "lab")
+        pulled = {source.name: ledger.pulled(source.name) for source in sources_of(self.deployment)}
+        frames = read_raw(ledger, self.deployment, MONTHS, pulled)
         return unite("lab", [source.events(frames) for source in sources_of(self.deployment)])
 
     def content(self) -> dict[str, str]:

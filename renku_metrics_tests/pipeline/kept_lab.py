@@ -15,7 +15,7 @@ from renku_metrics.pipeline.building import store_counts, store_events, store_us
 from renku_metrics.pipeline.publishing import lost_of, read_numbers, write_published
 from renku_metrics.pipeline.pulling import pulling
 from renku_metrics.sources.registry import all_sources
-from renku_metrics.store.ledger import Ledger, Pulled
+from renku_metrics.store.ledger import Ledger, Pulled, StoreLedger
 from renku_metrics.store.store import WHOLE, Store
 from renku_metrics.tables import KINDS, USER_DAYS, PeriodKind, published_table
 from renku_metrics_tests.pipeline.pulls import HARVESTS, harvest_named
@@ -65,7 +65,8 @@ class KeptLab:
                 months.update(place for places in pulled.untold.values() for place in places if place)
                 pulled.untold.clear()
 
-            self.ledger.change_pulled(source.name, tell)
+            with self.ledger.alone(source.lock(self.deployment)) as ledger:
+                ledger.change_pulled(source.name, tell)
         return sorted(months)
 
     def count(self, months: Sequence[str]) -> None:
@@ -79,8 +80,9 @@ class KeptLab:
 
     def publish(self) -> list[str]:
         """Publishes everything that was counted; returns what is said of lost files."""
-        numbers = read_numbers(self.store, {self.deployment.name: self.deployment}, CORE_ACTIONS, self.now)
-        write_published(self.store, numbers, CORE_ACTIONS, self.now)
+        with self.store.alone(StoreLedger.PUBLISHING) as store:
+            numbers = read_numbers(store, {self.deployment.name: self.deployment}, CORE_ACTIONS, self.now)
+            write_published(store, numbers, CORE_ACTIONS, self.now)
         # No two are at the same time.
         self.small.lab.clock.advance(dt.timedelta(minutes=1))
         return lost_of(numbers)
