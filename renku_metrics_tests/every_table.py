@@ -11,16 +11,18 @@ from renku_metrics import tables
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.schema import STRINGS, TIMESTAMP, Column, Shape, Table
 from renku_metrics.sources.registry import raw_tables
-from renku_metrics.tables import COVERAGE, EVENTS, KINDS, REVISIONS, USER_DAYS, published_table
+from renku_metrics.tables import KINDS, published_table
 
-TABLES: tuple[Table, ...] = (
-    *raw_tables(),
-    EVENTS,
-    USER_DAYS,
-    *(metric.table(kind) for kind in KINDS for metric in (ACTIVE_USERS, *CORE_ACTIONS)),
-    *(published_table(kind) for kind in KINDS),
-    REVISIONS,
-    COVERAGE,
+TABLES: tuple[Table, ...] = tuple(
+    {
+        table.path: table
+        for table in (
+            *raw_tables(),
+            *(table for table in vars(tables).values() if isinstance(table, Table)),
+            *(metric.table(kind) for kind in KINDS for metric in (ACTIVE_USERS, *CORE_ACTIONS)),
+            *(published_table(kind) for kind in KINDS),
+        )
+    }.values()
 )
 UUID = "7d0e6f0a-9a4b-4c1d-8a51-0f0a3f6b2c11"
 HASH = "0123456789abcdef" * 4

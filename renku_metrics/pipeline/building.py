@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import pandas as pd
 
@@ -14,6 +15,7 @@ from renku_metrics.events.union import EventsBuilt, Frames, unite, user_days
 from renku_metrics.metrics.counting import count
 from renku_metrics.metrics.definition import Metric
 from renku_metrics.periods import Period
+from renku_metrics.pipeline.reading import read_known
 from renku_metrics.schema import DAY, Table, month_of
 from renku_metrics.sources.registry import source_of, sources_of
 from renku_metrics.store.ledger import (
@@ -44,7 +46,7 @@ def store_events(
     with Ledger(store, deployment.name).alone(BUILDING) as ledger:
         while True:
             pulled = _pulled(ledger, deployment)
-            frames = read_raw(store, deployment, months)
+            frames = read_raw(ledger, deployment, months, pulled)
             parts = {source.name: source.events(frames) for source in sources_of(deployment)}
             built = unite(deployment.name, list(parts.values()))
             _check_conserved(built, deployment.name, months)
@@ -76,12 +78,13 @@ def store_user_days(
     """The user days of some months of a deployment, from its events. Raises StoreError if these were not built."""
     places: list[Partition] = [(deployment.name, month) for month in months]
     with Ledger(store, deployment.name).alone(BUILDING) as ledger:
-        events = ledger.built().tables.get(EVENTS.name, {})
+        built = ledger.built()
+        events = built.tables.get(EVENTS.name, {})
         of: dict[str, Of] = {
             month: {RULES: union.RULES_VERSION} | ({EVENTS.name: events[month].serial} if month in events else {})
             for month in months
         }
-        found = user_days(store.read(EVENTS, places))
+        found = user_days(read_known(ledger, EVENTS, places, built, ledger.built))
         written = ledger.store.write(USER_DAYS, found, places)
 
         def note(known: Built) -> None:
@@ -108,8 +111,9 @@ def store_counts(
     counted = [period for period in periods if period.start >= deployment.start]
     months = sorted({month for period in counted for month in months_of(period, at)})
     with Ledger(store, deployment.name).alone(BUILDING) as ledger:
-        known = ledger.built().tables.get(USER_DAYS.name, {})
-        days = store.read(USER_DAYS, [(deployment.name, month) for month in months])
+        built = ledger.built()
+        known = built.tables.get(USER_DAYS.name, {})
+        days = read_known(ledger, USER_DAYS, [(deployment.name, month) for month in months], built, ledger.built)
         results = {}
         for metric in metrics:
             table = metric.table(kind)
@@ -132,23 +136,23 @@ def store_counts(
         return results
 
 
-def read_raw(store: Store, deployment: Deployment, months: Sequence[str]) -> Frames:
+def read_raw(ledger: Ledger, deployment: Deployment, months: Sequence[str], pulled: Mapping[str, Pulled]) -> Frames:
     """The raw tables that events come from: some months of the tables by month, the others whole.
 
     Days before the deployment's start are empty, and so is every table of a source that the deployment does not have.
-    Raises StoreError if a table was not pulled yet.
+    Raises StoreError if a table was not pulled yet, or if a file is not what was stored.
     """
     began = month_of(deployment.start.isoformat())
     places: list[Partition] = [(deployment.name, month) for month in months if month >= began]
     frames: dict[str, pd.DataFrame] = {}
     for table in _events_come_from(deployment):
-        if not source_of(table).is_in(deployment):
+        source = source_of(table)
+        if not source.is_in(deployment):
             frames[table.name] = table.frame()
-        elif table.by_month:
-            rows = store.read(table, places)
-            frames[table.name] = rows[rows[DAY] >= deployment.start.isoformat()]
-        else:
-            frames[table.name] = store.read(table, [(deployment.name,)])
+            continue
+        some = places if table.by_month else [(deployment.name,)]
+        rows = read_known(ledger, table, some, pulled[source.name], partial(ledger.pulled, source.name))
+        frames[table.name] = rows[rows[DAY] >= deployment.start.isoformat()] if table.by_month else rows
     return frames
 
 

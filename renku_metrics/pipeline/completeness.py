@@ -17,7 +17,18 @@ from renku_metrics.pipeline.verifying import Lost, Moved, marks_of, verify
 from renku_metrics.schema import Table, month_of
 from renku_metrics.sources.registry import all_sources, raw_tables, source_of, sources_of
 from renku_metrics.sources.source import Source
-from renku_metrics.store.ledger import RULES, WHOLE_TABLE, Built, Count, Entries, Ledger, Of, Pulled, days_of_month
+from renku_metrics.store.ledger import (
+    BUILT_TABLES,
+    RULES,
+    WHOLE_TABLE,
+    Built,
+    Count,
+    Entries,
+    Ledger,
+    Of,
+    Pulled,
+    days_of_month,
+)
 from renku_metrics.store.store import Store
 from renku_metrics.tables import ACTIVITIES, EVENTS, USER_DAYS, Activity, PeriodKind
 
@@ -61,16 +72,16 @@ def read_standing(store: Store, deployment: Deployment, kinds: Mapping[PeriodKin
     and its days count as not counted yet.
     """
     ledger = Ledger(store, deployment.name)
-    marks = marks_of(ledger, (*raw_tables(), EVENTS, USER_DAYS))
+    marks = marks_of(ledger, (*raw_tables(), *BUILT_TABLES))
     place = (deployment.name,)
     tables = {kind: [metric.table(kind) for metric in metrics] for kind, metrics in kinds.items()}
-    read = {table.name: store.read_versioned(table, place) for of_kind in tables.values() for table in of_kind}
+    read = {table.name: store.read_versioned(table, [place]) for of_kind in tables.values() for table in of_kind}
     counted = ledger.counted()
     built = ledger.built()
     pulled = {source.name: ledger.pulled(source.name) for source in all_sources()}
     published = ledger.published()
     erased = ledger.erased().days
-    verified = verify(ledger, (EVENTS, USER_DAYS), built, marks)
+    verified = verify(ledger, BUILT_TABLES, built, marks)
     for source in all_sources():
         verified += verify(ledger, source.tables, pulled[source.name], marks)
     standings = []
@@ -80,7 +91,7 @@ def read_standing(store: Store, deployment: Deployment, kinds: Mapping[PeriodKin
             name = metric.table(kind).name
             count = counted.metrics.get(name, Count(""))
             same = {start: of for start, of in count.of.items() if of.get(RULES) == metric.version}
-            counts[name] = same if count.version == read[name][1] else {}
+            counts[name] = same if count.version == read[name][1].get(place, "") else {}
         rows = {table.name: read[table.name][0] for table in tables[kind]}
         before = published.events.get(kind, {})
         standings.append(Standing(deployment, kind, rows, counts, built, pulled, verified, before, erased))
@@ -114,7 +125,7 @@ def events_in_all_numbers(standing: Standing) -> dict[str, Of]:
 def _concerns(table: Table, source: Source) -> bool:
     """Whether what the source tells is not whole without the table."""
     own = table.by_month and table in source.tables
-    return own or table in (*source.events_from, EVENTS, USER_DAYS)
+    return own or table in (*source.events_from, *BUILT_TABLES)
 
 
 def _not_in_events(standing: Standing, source: Source) -> set[str]:

@@ -19,15 +19,13 @@ from renku_metrics.pipeline.hash_key import address_book, hash_key_of
 from renku_metrics.schema import DAY, Table
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.registry import all_sources, source_of
-from renku_metrics.store.ledger import BEFORE, BUILDING, Built, Erasures, Ledger, Pulled, place_of
+from renku_metrics.store.ledger import BEFORE, BUILDING, BUILT_TABLES, Built, Erasures, Ledger, Pulled, place_of
 from renku_metrics.store.store import MONTHS_AT_ONCE, Partition, Store, Stored, batches, partitions_of
 from renku_metrics.tables import (
-    EVENTS,
     RAW_GITLAB_COMMITS,
     RAW_GITLAB_PROJECTS,
     RAW_GITLAB_USERS,
     RAW_KEYCLOAK_USERS,
-    USER_DAYS,
 )
 
 
@@ -48,7 +46,7 @@ def cleared_tables() -> list[Table]:
     """Every table that names people. Users come last, because until then they tell whose each commit is."""
     tables = [table for source in all_sources() for table in source.tables if table.personal]
     users = [table for table in tables if table.name in BEFORE]
-    return [*(table for table in tables if table not in users), EVENTS, USER_DAYS, *users, *BEFORE.values()]
+    return [*(table for table in tables if table not in users), *BUILT_TABLES, *users, *BEFORE.values()]
 
 
 class Erasing:
@@ -195,7 +193,7 @@ def _note(ledger: Ledger, table: Table, written: Mapping[Partition, Stored]) -> 
             if known and known.version == stored.before:
                 known.version, known.mark = stored.version, stored.mark
 
-    if table in (EVENTS, USER_DAYS):
+    if table in BUILT_TABLES:
         ledger.change_built(change)
     else:
         ledger.change_pulled(source_of(table).name, change)

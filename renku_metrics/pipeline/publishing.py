@@ -21,6 +21,8 @@ from renku_metrics.schema import Table, month_of
 from renku_metrics.sources.registry import raw_tables, source_of
 from renku_metrics.store.ledger import (
     BEFORE,
+    BUILDING,
+    BUILT_TABLES,
     RULES,
     WHOLE_TABLE,
     Built,
@@ -32,7 +34,7 @@ from renku_metrics.store.ledger import (
     days_of_month,
 )
 from renku_metrics.store.store import WHOLE, Store
-from renku_metrics.tables import COVERAGE, EVENTS, KINDS, REVISIONS, USER_DAYS, PeriodKind, published_table
+from renku_metrics.tables import COVERAGE, KINDS, REVISIONS, PeriodKind, published_table
 
 NEVER = dt.datetime.fromtimestamp(0, dt.UTC)
 
@@ -174,14 +176,15 @@ def _note_published(ledger: Ledger, standings: Sequence[Standing]) -> None:
 
 def _remember_marks(ledger: Ledger, moved: Sequence[Moved]) -> None:
     """Of a store that was copied each file is read once to see that it is the same."""
-    built = [found for found in moved if found.table in (EVENTS, USER_DAYS)]
+    built = [found for found in moved if found.table in BUILT_TABLES]
 
     def change(document: Built) -> None:
         for found in built:
             remember_mark(document.tables, found)
 
     if built:
-        ledger.change_built(change)
+        with ledger.alone(BUILDING) as held:
+            held.change_built(change)
 
 
 def _all(numbers: Mapping[PeriodKind, Numbers]) -> list[Standing]:
@@ -189,9 +192,4 @@ def _all(numbers: Mapping[PeriodKind, Numbers]) -> list[Standing]:
 
 
 def _line(deployment: Deployment, missing: Lost) -> str:
-    again = (
-        "restore the file, or pull again"
-        if missing.table in raw_tables()
-        else f"materialize {missing.table.name} again"
-    )
-    return f"{deployment.name}: {missing}: its days are published as not covered; {again}"
+    return f"{deployment.name}: {missing}: its days are published as not covered; {missing.remedy}"

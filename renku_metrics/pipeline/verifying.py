@@ -13,7 +13,7 @@ from renku_metrics.metrics import coverage
 from renku_metrics.periods import Period
 from renku_metrics.schema import Table
 from renku_metrics.sources.source import Source
-from renku_metrics.store.ledger import Built, Entry, Ledger, Pulled, partition_of, place_of
+from renku_metrics.store.ledger import BUILT_TABLES, Built, Entry, Ledger, Pulled, partition_of, place_of
 from renku_metrics.store.store import Partition
 
 # The storage's mark of each partition of a table, by place.
@@ -37,9 +37,22 @@ class Lost:
     partition: Partition
     why: str
 
+    @classmethod
+    def gone(cls, table: Table, partition: Partition) -> Lost:
+        return cls(table, partition, "is gone from the store")
+
+    @classmethod
+    def changed(cls, table: Table, partition: Partition) -> Lost:
+        return cls(table, partition, "is not what was stored, but older or changed by another program")
+
     @property
     def place(self) -> str:
         return place_of(self.table, self.partition)
+
+    @property
+    def remedy(self) -> str:
+        built = self.table in BUILT_TABLES
+        return f"materialize {self.table.name} again" if built else "restore the file, or pull again"
 
     @property
     def days(self) -> list[dt.date]:
@@ -71,14 +84,18 @@ def verify(
     A file whose mark is the remembered one is not read. A file that a pull is about to change, or was about to change
     when it was killed, is neither.
     """
-    pending = document.pending if isinstance(document, Pulled) else {}
     return [
         found
         for table in tables
         for found in _verify(
-            ledger, table, document.tables.get(table.name, {}), marks[table.name], pending.get(table.name, {})
+            ledger, table, document.tables.get(table.name, {}), marks[table.name], pending_of(document, table)
         )
     ]
+
+
+def pending_of(document: Pulled | Built, table: Table) -> Collection[str]:
+    """The places that a pull is about to change, or was about to change when it was killed."""
+    return document.pending.get(table.name, {}) if isinstance(document, Pulled) else ()
 
 
 def _verify(
@@ -89,15 +106,15 @@ def _verify(
         if not entry.version:
             # Of a month the days are not covered any more; a table that has no days is missed until it is pulled.
             if not table.by_month:
-                yield Lost(table, partition, "is gone from the store")
+                yield Lost.gone(table, partition)
             continue
         if place in pending or marks.get(place) == entry.mark:
             continue
         version = ledger.store.version(table, partition)
         if not version:
-            yield Lost(table, partition, "is gone from the store")
+            yield Lost.gone(table, partition)
         elif version != entry.version:
-            yield Lost(table, partition, "is not what was stored, but older or changed by another program")
+            yield Lost.changed(table, partition)
         elif place in marks:
             yield Moved(table, place, marks[place])
 

@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from renku_metrics.errors import StoreError
 from renku_metrics.periods import Period, Span
 from renku_metrics.schema import Table
 from renku_metrics.store.store import Partition, Store, Stored
-from renku_metrics.tables import RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS, PeriodKind
+from renku_metrics.tables import EVENTS, RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS, USER_DAYS, PeriodKind
 
 # The key, among the serials that something was built from, of the version of the rules.
 RULES = "rules"
@@ -31,6 +31,7 @@ WHOLE_TABLE = ""
 # A build holds this name, so that two builds do not do the same work.
 BUILDING = "building"
 USERS = (RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS)
+BUILT_TABLES = (EVENTS, USER_DAYS)
 # The users as they were before a pull. They are kept until the days are found whose events belong to others since.
 BEFORE = {table.name: replace(table, folder="state/users_before") for table in USERS}
 
@@ -39,8 +40,14 @@ Days = dict[str, list[str]]
 Document = TypeVar("Document")
 
 
+class Noted:
+    """A part of a document. What another version of the program has added to it is refused, and not dropped."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+
 @dataclass
-class Entry:
+class Entry(Noted):
     """One month of a table, or all of it: the ``version`` of its bytes, and the storage's ``mark`` of its object.
 
     ``serial`` counts its changes. ``days``: the serial at which each day last changed. ``of``: what it was built from.
@@ -65,7 +72,7 @@ Entries = dict[str, Entry]
 
 
 @dataclass
-class Pulled:
+class Pulled(Noted):
     """What is remembered of a source: its ``tables`` by month, and the time ``covered`` (UTC).
 
     ``untold``: the days, by table and place, that a pull has changed, or is about to change, and of which Dagster was
@@ -84,7 +91,7 @@ class Pulled:
 
 
 @dataclass
-class Built:
+class Built(Noted):
     """``tables``: events and user days by month. ``nameless``: by source and month, the days with too many unknown
     users.
     """
@@ -94,7 +101,7 @@ class Built:
 
 
 @dataclass
-class Count:
+class Count(Noted):
     """``version``: that of the stored rows of a metric. ``of``: what each week or month in them was counted from, as
     the serial of each month of user days and the version of the rules."""
 
@@ -103,21 +110,21 @@ class Count:
 
 
 @dataclass
-class Counted:
+class Counted(Noted):
     """``metrics``: the counts of each weekly and monthly asset."""
 
     metrics: dict[str, Count] = field(default_factory=dict)
 
 
 @dataclass
-class Published:
+class Published(Noted):
     """``events``: what the events of each month were built from, if all published weeks (or months) hold them."""
 
     events: dict[PeriodKind, dict[str, Of]] = field(default_factory=dict)
 
 
 @dataclass
-class Erasures:
+class Erasures(Noted):
     """The ``tombstones`` of the user ids of erased people, and the ``days`` from which an erasure took something."""
 
     tombstones: list[str] = field(default_factory=list)
@@ -225,7 +232,7 @@ class Ledger:
             found = FORMATS[kind].validate_json(content)
         except ValueError:
             address = self.store.storage.address(self._name(document))
-            raise StoreError(f"{address}: is not what renku-metrics writes there") from None
+            raise StoreError(f"{address}: is not what this version of renku-metrics writes there") from None
         assert isinstance(found, kind)
         return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -78,7 +78,9 @@ class Store:
             storage = self.storage
             for name in names:
                 storage = held.enter_context(storage.alone(f"state/{name}"))
-            yield Store(storage, begun=self._begun)
+            store = Store(storage, begun=self._begun)
+            yield store
+            self._begun = store._begun
 
     def address(self, table: Table, partition: Partition) -> str:
         return self.storage.address(_key(table, partition))
@@ -88,29 +90,44 @@ class Store:
 
         Raises StoreError if a partition was never written.
         """
-        found = in_parallel(lambda partition: self._read(table, partition), partitions)
-        absent = [partition for partition, rows in zip(partitions, found, strict=True) if rows is None]
-        if absent:
+        rows, versions = self.read_versioned(table, partitions)
+        self.check_written(table, partitions, versions)
+        return rows
+
+    def check_written(self, table: Table, partitions: Sequence[Partition], found: Container[Partition]) -> None:
+        """Raises StoreError if one of the partitions was not found."""
+        if absent := [partition for partition in partitions if partition not in found]:
             which = f" of {'|'.join(absent[0])}" if table.partitioned_by else ""
             more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
             raise StoreError(f"{table.name}{which}{more} is not in the store yet: materialize {table.name} first")
-        return _frame(table, found)
 
     def read_if_there(self, table: Table, partitions: Sequence[Partition]) -> pd.DataFrame:
         """The rows of those partitions that were ever written."""
-        return _frame(table, in_parallel(lambda partition: self._read(table, partition), partitions))
+        return self.read_versioned(table, partitions)[0]
 
-    def read_versioned(self, table: Table, partition: Partition) -> tuple[pd.DataFrame, str]:
-        """The rows of one partition and their version as in Stored; no rows and an empty version if there is none."""
-        content, _ = self._content(table, partition)
-        if content is None:
-            return table.frame(), ""
-        return to_pandas(self._rows(table, partition, content)), _version(content)
+    def read_versioned(
+        self, table: Table, partitions: Sequence[Partition]
+    ) -> tuple[pd.DataFrame, dict[Partition, str]]:
+        """The rows of those partitions that were ever written, and the version of each as in Stored."""
+
+        def read(partition: Partition) -> tuple[pa.Table, str] | None:
+            content, _ = self._content(table, partition)
+            return None if content is None else (self._rows(table, partition, content), _version(content))
+
+        found = dict(zip(partitions, in_parallel(read, partitions), strict=True))
+        there = {partition: of for partition, of in found.items() if of is not None}
+        rows = pa.concat_tables([table.schema.empty_table(), *(rows for rows, _ in there.values())])
+        return to_pandas(rows), {partition: version for partition, (_, version) in there.items()}
 
     def read_columns(self, table: Table, partitions: Sequence[Partition], columns: Sequence[str]) -> pa.Table:
         """A few columns of those partitions that were ever written. It is cheap even if there are many rows."""
-        found = in_parallel(lambda partition: self._read(table, partition, columns), partitions)
+
+        def read(partition: Partition) -> pa.Table | None:
+            content, _ = self._content(table, partition)
+            return None if content is None else self._rows(table, partition, content, columns)
+
         schema = pa.schema([table.schema.field(name) for name in columns])
+        found = in_parallel(read, partitions)
         return pa.concat_tables([schema.empty_table(), *(rows for rows in found if rows is not None)])
 
     def write(self, table: Table, frame: pd.DataFrame, partitions: Iterable[Partition]) -> dict[Partition, Stored]:
@@ -230,10 +247,6 @@ class Store:
                 return
         raise StoreError(f"{self.storage.address(key)}: other processes keep writing this; run this again later")
 
-    def _read(self, table: Table, partition: Partition, columns: Sequence[str] | None = None) -> pa.Table | None:
-        content, _ = self._content(table, partition)
-        return None if content is None else self._rows(table, partition, content, columns)
-
     def _content(self, table: Table, partition: Partition) -> Content:
         try:
             return self.storage.read_versioned(_key(table, partition))
@@ -352,10 +365,6 @@ def _split(table: Table, rows: pa.Table) -> dict[Partition, pa.Table]:
         tuple(place[name] for name in names): rows.slice(first, end - first)
         for place, (first, end) in zip(places, pairwise(edges), strict=True)
     }
-
-
-def _frame(table: Table, parts: Iterable[pa.Table | None]) -> pd.DataFrame:
-    return to_pandas(pa.concat_tables([table.schema.empty_table(), *(part for part in parts if part is not None)]))
 
 
 def in_parallel(

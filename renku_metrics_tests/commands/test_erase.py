@@ -91,8 +91,10 @@ def test_an_erased_person_is_nowhere_in_the_store_and_nobody_else_is_touched(pul
     assert traces(pulled, person) == []
     assert of_others(pulled, person) == others
     # What is counted again some day is what stands there now.
-    frames = read_raw(pulled.store, pulled.deployment, MONTHS)
-    rebuilt = unite("lab", [source.events(frames) for source in sources_of(pulled.deployment)])
+    sources = sources_of(pulled.deployment)
+    told = {source.name: pulled.ledger.pulled(source.name) for source in sources}
+    frames = read_raw(pulled.ledger, pulled.deployment, MONTHS, told)
+    rebuilt = unite("lab", [source.events(frames) for source in sources])
     pd.testing.assert_frame_equal(rebuilt.events, pulled.store.read(EVENTS, PLACES))
 
 

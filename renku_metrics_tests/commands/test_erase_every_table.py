@@ -18,27 +18,25 @@ from renku_metrics.cli import renku_metrics
 from renku_metrics.pipeline.erasing import cleared_tables
 from renku_metrics.schema import DAY, STRINGS, TIMESTAMP, Column, Shape, Table
 from renku_metrics.sources.addresses import AddressBook
-from renku_metrics.sources.registry import raw_tables
 from renku_metrics.store.ledger import BEFORE
 from renku_metrics.store.store import Store, partitions_of
 from renku_metrics.tables import (
-    EVENTS,
     KEYCLOAK_ID,
     RAW_GITLAB_COMMITS,
     RAW_GITLAB_PROJECTS,
     RAW_GITLAB_USERS,
     RAW_KEYCLOAK_USERS,
-    USER_DAYS,
     USER_ID,
 )
+from renku_metrics_tests import every_table
 from renku_metrics_tests.pipeline.planted import SOURCES, write_deployment_file
 from renku_metrics_tests.pipeline.values import hashed, sha, uuid_of
 
 KEY = "a key of tests"
 AT = dt.datetime(2026, 9, 14, 8, tzinfo=dt.UTC)
-# Whatever holds people, by what is stored there.
-TABLES = [*raw_tables(), EVENTS, USER_DAYS, *BEFORE.values()]
-NAMES_PEOPLE = re.compile(r"(?:.*_)?user_id|pusher_id|creator_id|.*_gitlab_id|.*address_hash(?:es)?")
+TABLES = [*every_table.TABLES, *BEFORE.values()]
+# Columns that begin with linked_by count people.
+NAMES_PEOPLE = re.compile(r"(?!linked_by_)(?:(?:.*_)?user_id|pusher_id|creator_id|.*_gitlab_id|.*address_hash(?:es)?)")
 # The person who is erased, and another one, by the kinds of columns; the numbers are nowhere else.
 Ids = dict[str, Any]
 

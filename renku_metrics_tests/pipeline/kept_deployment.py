@@ -83,7 +83,7 @@ class KeptDeployment:
                 months.update(place for places in pulled.untold.values() for place in places if place)
                 pulled.untold.clear()
 
-            with self.ledger.alone(source.name) as ledger:
+            with self.ledger.alone(source.lock(self.deployment)) as ledger:
                 ledger.change_pulled(source.name, tell)
         return sorted(months)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -33,7 +34,8 @@ START = TODAY - 4 * ONE_DAY
 def counted(store: Store, serials: dict[str, int]) -> None:
     """The weekly numbers that are stored are counted from these serials of September's user days."""
     table = ACTIVE_USERS.table("week")
-    _, version = store.read_versioned(table, ("lab",))
+    place = ("lab",)
+    version = store.read_versioned(table, [place])[1].get(place, "")
     rules = {RULES: ACTIVE_USERS.version}
 
     def note(document: Counted) -> None:
@@ -99,8 +101,10 @@ def test_what_is_counted_again_while_it_is_read_passes_for_not_counted(
 ) -> None:
     read_versioned = Store.read_versioned
 
-    def read_during_a_count(store: Store, table: Table, partition: Partition) -> tuple[pd.DataFrame, str]:
-        read = read_versioned(store, table, partition)
+    def read_during_a_count(
+        store: Store, table: Table, partitions: Sequence[Partition]
+    ) -> tuple[pd.DataFrame, dict[Partition, str]]:
+        read = read_versioned(store, table, partitions)
         with monkeypatch.context() as once:
             once.setattr(Store, "read_versioned", read_versioned)
             plant(store, "week", WEEKS[1], 4, 9)

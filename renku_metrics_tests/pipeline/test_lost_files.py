@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from renku_metrics.cli import renku_metrics
+from renku_metrics.errors import StoreError
+from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.periods import ONE_DAY, midnight
+from renku_metrics.pipeline.building import store_counts, store_events, store_user_days
 from renku_metrics.schema import Table
 from renku_metrics.sources.registry import raw_tables, source_of
 from renku_metrics.store.ledger import Ledger
@@ -280,6 +283,47 @@ def test_events_and_user_days_that_are_lost_are_built_again(
     kept.count([SEPTEMBER])
     assert kept.publish() == []
     pd.testing.assert_frame_equal(numbers(kept), before)
+
+
+def build_events(kept: KeptDeployment) -> None:
+    store_events(kept.store, kept.deployment, [SEPTEMBER])
+
+
+def build_user_days(kept: KeptDeployment) -> None:
+    store_user_days(kept.store, kept.deployment, [SEPTEMBER])
+
+
+def build_counts(kept: KeptDeployment) -> None:
+    # The week begins in September.
+    store_counts(kept.store, kept.deployment, "week", [ACTIVE_USERS], ["2026-09-28"], kept.now)
+
+
+# What each step is built from, and what the operator is to do if that is not what was stored.
+NEXT_STEPS: dict[str, tuple[Table, Callable[[KeptDeployment], None], str]] = {
+    **{table.name: (table, build_events, "restore the file, or pull") for table in BY_MONTH},
+    EVENTS.name: (EVENTS, build_user_days, "materialize events"),
+    USER_DAYS.name: (USER_DAYS, build_counts, "materialize user_days"),
+}
+
+
+@pytest.mark.parametrize("name", NEXT_STEPS)
+def test_nothing_is_built_from_a_file_that_is_not_what_was_stored(
+    kept: KeptDeployment, tmp_path: Path, name: str
+) -> None:
+    table, build, remedy = NEXT_STEPS[name]
+    before = numbers(kept)
+    path = Path(kept.store.address(table, ("lab", SEPTEMBER)))
+    shutil.copy(path, tmp_path / "right")
+    damage(kept, tmp_path, OLDER, [table])
+    with pytest.raises(StoreError) as error:
+        build(kept)
+    assert str(error.value) == f"lab: {name} of 2026-09 {OLDER}: {remedy} again"
+    # So it is not noted as counted, and as soon as the file is back, all is well.
+    shutil.copy(tmp_path / "right", path)
+    kept.publish()
+    pd.testing.assert_frame_equal(numbers(kept), before)
+    assert missing(kept, "2026-09") == ""
+    build(kept)
 
 
 def test_a_store_that_is_copied_is_whole_and_is_looked_through_once(

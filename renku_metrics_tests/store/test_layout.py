@@ -184,7 +184,7 @@ def test_a_file_that_is_no_table_is_one_clear_line(store: Store, content: bytes)
         lambda: store.merge(RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_LOGINS.frame([login("1")])),
         lambda: store.ensure(RAW_KEYCLOAK_LOGINS, [place]),
         lambda: store.write(RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_LOGINS.frame(), [place]),
-        lambda: store.read_versioned(RAW_KEYCLOAK_LOGINS, place),
+        lambda: store.read_versioned(RAW_KEYCLOAK_LOGINS, [place]),
         lambda: store.read_columns(RAW_KEYCLOAK_LOGINS, [place], ["event_day"]),
     ):
         with pytest.raises(StoreError) as error:

@@ -258,7 +258,9 @@ def test_spans_come_back_as_they_were(covered: list[Span]) -> None:
     assert adapter.validate_json(adapter.dump_json(Pulled(covered=covered))) == Pulled(covered=covered)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"tables": 1}', b'{"tables": {"raw": {"m": {"serial": 1}}}}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"tables": 1}', b'{"added": []}', b'{"tables": {"raw": {"m": {"serial": 1}}}}']
+)
 def test_a_document_of_somebody_else_is_one_clear_line_and_stays(ledger: Ledger, content: bytes) -> None:
     ledger.change_built(lambda built: built.nameless.update(amalthea={}))
     ledger.store.storage.write("state/deployment=lab/built.json", content)
@@ -267,7 +269,7 @@ def test_a_document_of_somebody_else_is_one_clear_line_and_stays(ledger: Ledger,
         with pytest.raises(StoreError) as error:
             work()
         address = ledger.store.storage.address("state/deployment=lab/built.json")
-        assert str(error.value) == f"{address}: is not what renku-metrics writes there"
+        assert str(error.value) == f"{address}: is not what this version of renku-metrics writes there"
     assert ledger.store.storage.read("state/deployment=lab/built.json") == content
 
 

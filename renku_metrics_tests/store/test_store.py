@@ -300,10 +300,10 @@ def test_a_few_columns_are_read_of_what_is_there(store: Store) -> None:
 def test_rows_come_with_the_version_that_a_write_told(store: Store) -> None:
     written = store.write(EVENTS, EVENTS.frame([event("1")]), [NOVEMBER])[NOVEMBER]
 
-    rows, version = store.read_versioned(EVENTS, NOVEMBER)
-    assert (list(rows["event_key"]), version) == ([login_key("1")], written.version)
-    rows, version = store.read_versioned(EVENTS, DECEMBER)
-    assert (len(rows), version) == (0, "")
+    rows, versions = store.read_versioned(EVENTS, [NOVEMBER, DECEMBER])
+    assert (list(rows["event_key"]), versions) == ([login_key("1")], {NOVEMBER: written.version})
+    rows, versions = store.read_versioned(EVENTS, [DECEMBER])
+    assert (len(rows), versions) == (0, {})
     pd.testing.assert_frame_equal(rows, EVENTS.frame())
 
 

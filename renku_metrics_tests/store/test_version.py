@@ -11,10 +11,14 @@ from typing import Any
 
 import orjson
 import pytest
+from pydantic import TypeAdapter
 
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage import open_storage
 from renku_metrics.schema import Table
+from renku_metrics.sources.amalthea.audit_log import FilesRead
+from renku_metrics.sources.gitlab.state import GitLabState
+from renku_metrics.sources.keycloak.realm import LoginsState
 from renku_metrics.store.ledger import BEFORE, FORMATS, Ledger, StoreLedger
 from renku_metrics.store.store import WHOLE, Store
 from renku_metrics.store.version import FORMAT
@@ -22,6 +26,8 @@ from renku_metrics.tables import EVENTS, RAW_KEYCLOAK_LOGINS, published_table
 from renku_metrics_tests.every_table import TABLES
 from renku_metrics_tests.store.rows import DAY, MONTH, at, event, login
 
+# What each source remembers of its last pull.
+STATES = (GitLabState, LoginsState, FilesRead)
 # What a store of each format holds: a fingerprint of each table and document.
 RECORDED = Path(__file__).with_name("formats.json")
 WRITES: dict[str, Callable[[Store], object]] = {
@@ -175,7 +181,8 @@ def without_words(schema: Any) -> Any:
 def test_what_a_store_holds_changes_only_with_its_format() -> None:
     tables = {table.path: fingerprint(told(table)) for table in (*TABLES, *BEFORE.values())}
     documents = {kind.__name__: fingerprint(without_words(adapter.json_schema())) for kind, adapter in FORMATS.items()}
-    found = {"tables": tables, "documents": documents}
+    states = {kind.__name__: fingerprint(without_words(TypeAdapter(kind).json_schema())) for kind in STATES}
+    found = {"tables": tables, "documents": documents, "states": states}
 
     recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
     assert recorded.get(str(FORMAT)) == found, (
