@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import os
 import shlex
+import sys
 import time
 from pathlib import Path
 
 import click
 import dagster as dg
 
-from renku_metrics import environment
 from renku_metrics.commands.show import show
 from renku_metrics.errors import RenkuMetricsError
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
@@ -19,6 +19,8 @@ from renku_metrics.periods import ONE_DAY, Period
 from renku_metrics.sources.registry import all_sources
 
 WEEKS = 10
+# Everything else as Dagster has it: SQLite and files in the folder, even where the environment names a PostgreSQL.
+DAGSTER_SETTINGS = "telemetry: {enabled: false}\nnux: {enabled: false}\n"
 METRICS = [metric.key for metric in (ACTIVE_USERS, *CORE_ACTIONS)]
 
 
@@ -41,23 +43,22 @@ def steps() -> dict[str, list[str]]:
 def run_demo() -> None:
     """Pulls ten weeks of each deployment, prints the published numbers and says how to open them in Dagster.
 
-    It writes only below ``data/demo/`` of the project. Raises RenkuMetricsError if a run fails, or if this is not a
-    checkout of the project: an installation, such as the image, has no simulated RenkuLab.
+    It writes only below ``data/demo/`` of the folder that it is started in. Raises RenkuMetricsError if a run fails, or
+    if the simulated RenkuLab is not installed, as in the image.
     """
-    settings = environment.PROJECT / "dagster.yaml"
     try:
         from renkulab.demo import simulated_deployments
     except ModuleNotFoundError:
-        raise _not_here() from None
-    if not settings.exists():
-        raise _not_here()
+        raise RenkuMetricsError(
+            "the demo is not installed here; run `make demo` in a checkout of the project"
+        ) from None
 
     begun = time.monotonic()
     today = dt.datetime.now(dt.UTC).date()
     first_day = Period.of("week", today).start - 7 * WEEKS * ONE_DAY
     # One folder a week: the simulated weeks move on with the calendar.
-    folder = environment.PROJECT / "data" / "demo" / first_day.isoformat()
-    variables = _prepare(folder, settings)
+    folder = Path("data", "demo", first_day.isoformat()).absolute()
+    variables = _prepare(folder)
     click.echo(f"Two simulated RenkuLab deployments with {WEEKS} weeks of activity are starting on loopback …")
     with simulated_deployments(folder / "deployments", folder / "audit_logs", first_day, today) as secrets:
         os.environ.update(variables | secrets)
@@ -66,17 +67,13 @@ def run_demo() -> None:
     show(weeks=WEEKS, months=6, deployments=())
     click.echo("To see the same in Dagster (assets, partitions, runs, metadata):\n")
     click.echo("  export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items()))
-    click.echo(f"  {shlex.quote(str(environment.PROJECT / '.venv' / 'bin' / 'dagster'))} dev")
+    click.echo(f"  {shlex.quote(str(Path(sys.executable).with_name('dagster')))} dev -m renku_metrics.definitions")
 
 
-def _not_here() -> RenkuMetricsError:
-    return RenkuMetricsError("the demo is not installed here; run `make demo` in a checkout of the project")
-
-
-def _prepare(folder: Path, settings: Path) -> dict[str, str]:
+def _prepare(folder: Path) -> dict[str, str]:
     for name in ("dagster", "deployments", "audit_logs"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / "dagster" / "dagster.yaml").write_text(settings.read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "dagster" / "dagster.yaml").write_text(DAGSTER_SETTINGS, encoding="utf-8")
     return {
         "DAGSTER_HOME": str(folder / "dagster"),
         "RENKU_METRICS_DEPLOYMENTS": str(folder / "deployments"),

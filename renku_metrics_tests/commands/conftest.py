@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,25 +14,29 @@ from renku_metrics.sources.http import Patience
 from renku_metrics.sources.keycloak import check as check_keycloak
 from renku_metrics.store.store import Store
 from renku_metrics_tests.commands.checked import ADA, HOUR
-from renku_metrics_tests.commands.pulled_store import PulledStore, pulled_store
+from renku_metrics_tests.pipeline.kept_deployment import MONTHS, KeptDeployment, populated
 from renku_metrics_tests.present import NOW
+from renku_metrics_tests.served import served
 from renkulab.git import Repository
-from renkulab.server import RenkuLab, write_deployment
+from renkulab.server import RenkuLab
 
 
 @pytest.fixture(scope="module")
-def pulled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PulledStore]:
-    with pytest.MonkeyPatch.context() as patch, pulled_store(tmp_path_factory.mktemp("pulled"), patch) as pulled:
+def pulled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptDeployment]:
+    folder = tmp_path_factory.mktemp("pulled")
+    with pytest.MonkeyPatch.context() as patch, populated(str(folder / "store"), folder, patch) as pulled:
+        pulled.pull()
+        pulled.build(MONTHS)
         yield pulled
 
 
 @pytest.fixture
-def pulled(pulled_once: PulledStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PulledStore:
-    """The simulated deployment with a store that is this test's own."""
+def pulled(pulled_once: KeptDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeptDeployment:
+    """The people of a simulated deployment, pulled and built into a store that is this test's own."""
     address = str(tmp_path / "store")
     shutil.copytree(pulled_once.store.storage.address(), address)
     monkeypatch.setenv("RENKU_METRICS_STORE", address)
-    return PulledStore(pulled_once.lab, Store.at(address), pulled_once.deployments, pulled_once.people)
+    return replace(pulled_once, store=Store.at(address))
 
 
 @pytest.fixture
@@ -50,14 +55,10 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
     lab.amalthea.start_session(NOW - 2 * ONE_DAY, user_id=login.id, gitlab_project_id=project.id)
     lab.amalthea.restart(NOW - ONE_DAY)
     lab.clock.set(NOW)
-    for name, value in write_deployment(lab, tmp_path / "deployments", (NOW - 10 * ONE_DAY).date()).items():
-        monkeypatch.setenv(name, value)
     monkeypatch.setenv("RENKU_METRICS_STORE", str(tmp_path / "store"))
-    monkeypatch.setenv("RENKU_METRICS_DEPLOYMENTS", str(tmp_path / "deployments"))
-    monkeypatch.setenv("RENKU_METRICS_HASH_KEY", "a key of tests")
     for module in (findings, check_gitlab, check_keycloak):
         monkeypatch.setattr(module, "PATIENCE", Patience(tries=1))
-    with lab:
+    with served([lab], tmp_path / "deployments", (NOW - 10 * ONE_DAY).date(), monkeypatch):
         yield lab
 
 

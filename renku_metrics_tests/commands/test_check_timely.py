@@ -14,7 +14,7 @@ from renku_metrics.store.ledger import Ledger, Pulled, StoreLedger
 from renku_metrics.store.store import Store
 from renku_metrics.tables import RAW_GITLAB_COMMITS
 from renku_metrics_tests.commands.checked import HOUR, Checked
-from renku_metrics_tests.commands.pulled_store import PulledStore
+from renku_metrics_tests.pipeline.kept_deployment import KeptDeployment
 from renku_metrics_tests.present import NOW
 from renkulab.server import RenkuLab
 
@@ -103,7 +103,7 @@ def test_each_is_late_by_its_own_schedule(store: Store, late: str) -> None:
     assert Checked().not_ok() == {late: "failed"}
 
 
-def test_a_real_pull_is_seen(pulled: PulledStore) -> None:
+def test_a_real_pull_is_seen(pulled: KeptDeployment) -> None:
     checked = Checked()
     assert checked.lines["last pull of commits"][0] == "ok"
     assert re.fullmatch(r"\d+ minutes ago", checked.text("last pull of commits"))

@@ -10,14 +10,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from renku_metrics.cli import renku_metrics
+from renku_metrics.environment import deployments_folder
 from renku_metrics.errors import StoreError
+from renku_metrics.events.union import unite
 from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.object_storage import DirectoryStorage
-from renku_metrics.pipeline.building import store_events, store_user_days
+from renku_metrics.pipeline.building import read_raw, store_events, store_user_days
 from renku_metrics.pipeline.completeness import read_standing
 from renku_metrics.schema import Table
 from renku_metrics.sources.addresses import AddressBook
-from renku_metrics.sources.registry import all_sources, raw_tables
+from renku_metrics.sources.registry import all_sources, raw_tables, sources_of
 from renku_metrics.store.ledger import BEFORE, Ledger
 from renku_metrics.store.store import Store
 from renku_metrics.tables import (
@@ -29,7 +31,7 @@ from renku_metrics.tables import (
     RAW_KEYCLOAK_USERS,
     USER_DAYS,
 )
-from renku_metrics_tests.commands.pulled_store import MONTHS, PLACES, PulledStore
+from renku_metrics_tests.pipeline.kept_deployment import MONTHS, PLACES, KeptDeployment
 from renku_metrics_tests.pipeline.pulls import HARVESTS, pull_once
 from renku_metrics_tests.present import NOW, TODAY
 from renkulab.git import Identity
@@ -50,7 +52,7 @@ def arguments_for(person: Person) -> list[str]:
     return ["--user", person.identity, *named]
 
 
-def traces(pulled: PulledStore, person: Person) -> list[str]:
+def traces(pulled: KeptDeployment, person: Person) -> list[str]:
     """Where any id or address of the person stands in the store."""
     texts = [BOOK.hash(address) for address in (person.email, person.cli_address) if "jovyan" not in address]
     texts += [person.email.lower(), person.cli_address, person.name]
@@ -65,7 +67,7 @@ def traces(pulled: PulledStore, person: Person) -> list[str]:
     return [f"{key}: {text}" for key in content for text in texts if text in content[key]]
 
 
-def of_others(pulled: PulledStore, *people: Person) -> dict[str, list[list[str]]]:
+def of_others(pulled: KeptDeployment, *people: Person) -> dict[str, list[list[str]]]:
     """Events and user days of everybody else; there are some."""
     theirs = {user for person in people for user in (person.identity, f"email:{BOOK.hash(person.cli_address)}")}
     frames = {table.name: pulled.store.read(table, PLACES) for table in (EVENTS, USER_DAYS)}
@@ -78,7 +80,7 @@ def of_others(pulled: PulledStore, *people: Person) -> dict[str, list[list[str]]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_erased_person_is_nowhere_in_the_store_and_nobody_else_is_touched(pulled: PulledStore, kind: str) -> None:
+def test_an_erased_person_is_nowhere_in_the_store_and_nobody_else_is_touched(pulled: KeptDeployment, kind: str) -> None:
     person = pulled.person(kind)
     others = of_others(pulled, person)
     assert traces(pulled, person)
@@ -89,10 +91,14 @@ def test_an_erased_person_is_nowhere_in_the_store_and_nobody_else_is_touched(pul
     assert traces(pulled, person) == []
     assert of_others(pulled, person) == others
     # What is counted again some day is what stands there now.
-    pd.testing.assert_frame_equal(pulled.rebuilt().events, pulled.store.read(EVENTS, PLACES))
+    sources = sources_of(pulled.deployment)
+    told = {source.name: pulled.ledger.pulled(source.name) for source in sources}
+    frames = read_raw(pulled.ledger, pulled.deployment, MONTHS, told)
+    rebuilt = unite("lab", [source.events(frames) for source in sources])
+    pd.testing.assert_frame_equal(rebuilt.events, pulled.store.read(EVENTS, PLACES))
 
 
-def test_no_later_pull_brings_erased_people_back(pulled: PulledStore) -> None:
+def test_no_later_pull_brings_erased_people_back(pulled: KeptDeployment) -> None:
     people = [pulled.person(kind) for kind in KINDS]
     assert all(traces(pulled, person) for person in people)
     erase(*(argument for person in people for argument in arguments_for(person)), "--yes")
@@ -103,12 +109,13 @@ def test_no_later_pull_brings_erased_people_back(pulled: PulledStore) -> None:
         Ledger(pulled.store, "lab").forget_state(source.name)
 
     pulled.pull()
+    pulled.build(MONTHS)
 
     assert [trace for person in people for trace in traces(pulled, person)] == []
     assert of_others(pulled, *people) == others
 
 
-def test_what_an_erased_person_does_later_is_not_stored(pulled: PulledStore) -> None:
+def test_what_an_erased_person_does_later_is_not_stored(pulled: KeptDeployment) -> None:
     person, other = pulled.person("second address"), pulled.person("plain")
     erase("--user", person.identity, "--yes")
     [project, *_] = [
@@ -123,13 +130,14 @@ def test_what_an_erased_person_does_later_is_not_stored(pulled: PulledStore) -> 
     pulled.lab.gitlab.push(project, person.account, {"later": goes.sha}, NOW, quiet=True)
     project.last_activity_at = NOW
     pulled.pull()
+    pulled.build(MONTHS)
     stored = set(pulled.store.read(RAW_GITLAB_COMMITS, PLACES)["sha"])
     assert stays.sha in stored
     assert goes.sha not in stored
     assert traces(pulled, person) == []
 
 
-def test_a_person_is_found_by_any_of_their_ids(pulled: PulledStore) -> None:
+def test_a_person_is_found_by_any_of_their_ids(pulled: KeptDeployment) -> None:
     person = pulled.person("second address")
     assert person.account
     assert person.login
@@ -147,13 +155,13 @@ def test_a_person_is_found_by_any_of_their_ids(pulled: PulledStore) -> None:
     assert found == [f"lab in {pulled.store.storage.address()}: {ids}"] * 5
 
 
-def test_a_noreply_address_of_the_deployment_finds_its_account(pulled: PulledStore) -> None:
+def test_a_noreply_address_of_the_deployment_finds_its_account(pulled: KeptDeployment) -> None:
     person = pulled.person("noreply")
     first = erase("--email", person.cli_address, answer="n\n").output.splitlines()[0]
     assert person.identity in first
 
 
-def test_what_is_stored_is_shown_and_nothing_is_erased_without_a_yes(pulled: PulledStore) -> None:
+def test_what_is_stored_is_shown_and_nothing_is_erased_without_a_yes(pulled: KeptDeployment) -> None:
     person = pulled.person("second address")
     before = pulled.content()
     events = pulled.store.read(EVENTS, PLACES)
@@ -167,7 +175,7 @@ def test_what_is_stored_is_shown_and_nothing_is_erased_without_a_yes(pulled: Pul
     assert pulled.content() == before
 
 
-def test_of_other_peoples_rows_the_mention_goes_and_the_row_stays(pulled: PulledStore) -> None:
+def test_of_other_peoples_rows_the_mention_goes_and_the_row_stays(pulled: KeptDeployment) -> None:
     rows = pulled.store.read(RAW_GITLAB_PROJECTS, [("lab",)])
     creator = rows["creator_id"].dropna().iloc[0]
     assert erase("--user", f"gitlab:{creator}", "--yes").exit_code == 0
@@ -184,7 +192,7 @@ def test_of_other_peoples_rows_the_mention_goes_and_the_row_stays(pulled: Pulled
 
 @pytest.mark.parametrize("writes", [1, 6, 14])
 def test_killed_on_the_way_and_run_again_it_completes(
-    pulled: PulledStore, monkeypatch: pytest.MonkeyPatch, writes: int
+    pulled: KeptDeployment, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
     person = pulled.person("noreply")
     replace, done = DirectoryStorage.replace, list[str]()
@@ -204,7 +212,7 @@ def test_killed_on_the_way_and_run_again_it_completes(
     assert traces(pulled, person) == []
 
 
-def test_the_copy_of_users_that_a_killed_pull_left_is_erased_from_too(pulled: PulledStore) -> None:
+def test_the_copy_of_users_that_a_killed_pull_left_is_erased_from_too(pulled: KeptDeployment) -> None:
     person = pulled.person("plain")
     for table in (RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS):
         pulled.store.write(BEFORE[table.name], pulled.store.read(table, [("lab",)]), [("lab",)])
@@ -213,7 +221,7 @@ def test_the_copy_of_users_that_a_killed_pull_left_is_erased_from_too(pulled: Pu
     assert traces(pulled, person) == []
 
 
-def test_once_erased_nothing_is_left_to_erase(pulled: PulledStore) -> None:
+def test_once_erased_nothing_is_left_to_erase(pulled: KeptDeployment) -> None:
     person = pulled.person("plain")
     erase("--user", person.identity, "--yes")
     before = pulled.content()
@@ -223,17 +231,18 @@ def test_once_erased_nothing_is_left_to_erase(pulled: PulledStore) -> None:
     assert pulled.content() == before
 
 
-def test_another_erasure_does_not_undo_the_first(pulled: PulledStore) -> None:
+def test_another_erasure_does_not_undo_the_first(pulled: KeptDeployment) -> None:
     first, second = pulled.person("plain"), pulled.person("visitor")
     assert traces(pulled, first)
     assert traces(pulled, second)
     erase("--user", first.identity, "--yes")
     erase("--user", second.identity, "--yes")
     pulled.pull()
+    pulled.build(MONTHS)
     assert traces(pulled, first) + traces(pulled, second) == []
 
 
-def test_pushes_of_the_person_are_gone_and_pushes_of_others_stay(pulled: PulledStore) -> None:
+def test_pushes_of_the_person_are_gone_and_pushes_of_others_stay(pulled: KeptDeployment) -> None:
     person = pulled.person("default address")
     assert person.account
     before = pulled.store.read_if_there(RAW_GITLAB_PUSHES, pulled.store.partitions(RAW_GITLAB_PUSHES, "lab"))
@@ -259,7 +268,7 @@ def test_pushes_of_the_person_are_gone_and_pushes_of_others_stay(pulled: PulledS
         (["--email", "ada"], "Error: an address given by --email belongs to a tool or to many people"),
     ],
 )
-def test_what_names_nobody_is_refused_in_one_line(pulled: PulledStore, arguments: Sequence[str], line: str) -> None:
+def test_what_names_nobody_is_refused_in_one_line(pulled: KeptDeployment, arguments: Sequence[str], line: str) -> None:
     result = erase(*arguments, "--yes")
     assert result.exit_code != 0
     last = result.output.splitlines()[-1]
@@ -267,7 +276,7 @@ def test_what_names_nobody_is_refused_in_one_line(pulled: PulledStore, arguments
     assert "ada@university" not in last
 
 
-def test_a_stranger_leaves_the_store_as_it_is(pulled: PulledStore) -> None:
+def test_a_stranger_leaves_the_store_as_it_is(pulled: KeptDeployment) -> None:
     before = pulled.content()
     result = erase("--email", "nobody@elsewhere.example", "--yes")
     assert result.exit_code == 0
@@ -275,15 +284,15 @@ def test_a_stranger_leaves_the_store_as_it_is(pulled: PulledStore) -> None:
     assert pulled.content() == before
 
 
-def test_an_unknown_deployment_is_one_line(pulled: PulledStore) -> None:
+def test_an_unknown_deployment_is_one_line(pulled: KeptDeployment) -> None:
     result = CliRunner().invoke(renku_metrics, ["erase", "--deployment", "moon", "--user", "gitlab:1"])
     assert (result.exit_code, result.output) == (
         1,
-        f"Error: {pulled.deployments}: there is no deployment moon; there is lab\n",
+        f"Error: {deployments_folder()}: there is no deployment moon; there is lab\n",
     )
 
 
-def test_erased_days_are_remembered_for_the_record_of_revisions(pulled: PulledStore) -> None:
+def test_erased_days_are_remembered_for_the_record_of_revisions(pulled: KeptDeployment) -> None:
     person = pulled.person("plain")
     events = pulled.store.read(EVENTS, PLACES)
     days = set(events.loc[events["user_id"] == person.identity, "event_day"])
@@ -294,7 +303,7 @@ def test_erased_days_are_remembered_for_the_record_of_revisions(pulled: PulledSt
     assert max(erased) <= TODAY.isoformat()
 
 
-def test_what_an_erasure_rewrites_is_not_taken_for_lost(pulled: PulledStore) -> None:
+def test_what_an_erasure_rewrites_is_not_taken_for_lost(pulled: KeptDeployment) -> None:
     people = [pulled.person(kind) for kind in KINDS]
     ledger = Ledger(pulled.store, "lab")
     covered = {source.name: ledger.pulled(source.name).covered for source in all_sources()}
@@ -317,7 +326,7 @@ def test_what_an_erasure_rewrites_is_not_taken_for_lost(pulled: PulledStore) -> 
 
 
 def test_events_that_are_built_meanwhile_bring_nobody_back(
-    pulled: PulledStore, monkeypatch: pytest.MonkeyPatch
+    pulled: KeptDeployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person = pulled.person("plain")
     built, erasing = threading.Event(), threading.Event()

@@ -14,8 +14,9 @@ from renku_metrics.periods import ONE_DAY, Period, days_between, midnight
 from renku_metrics.store.store import WHOLE
 from renku_metrics.tables import REVISIONS
 from renku_metrics_tests.pipeline.pipeline import Pipeline
-from renku_metrics_tests.pipeline.small_lab import SmallLab, served
+from renku_metrics_tests.pipeline.small_lab import SmallLab
 from renku_metrics_tests.present import TODAY
+from renku_metrics_tests.served import served
 
 WEEK = Period.of("week", TODAY - 14 * ONE_DAY)
 START = WEEK.start - 7 * ONE_DAY
@@ -40,9 +41,8 @@ def test_published_numbers_stay_until_counted_again_and_then_say_why(
     small.commit(WEEK.start + ONE_DAY, by=BOB, quiet=True)
     small.lab.clock.set(midnight(TODAY))
     deployments, store = tmp_path / "deployments", tmp_path / "store"
-    monkeypatch.setenv("RENKU_METRICS_DEPLOYMENTS", str(deployments))
     monkeypatch.setenv("RENKU_METRICS_STORE", str(store))
-    with served([small], deployments, START, monkeypatch), dg.DagsterInstance.ephemeral() as instance:
+    with served([small.lab], deployments, START, monkeypatch), dg.DagsterInstance.ephemeral() as instance:
         pipeline = Pipeline(deployments, str(store), instance)
         pipeline.materialize_everything()
         before = pipeline.published("week")

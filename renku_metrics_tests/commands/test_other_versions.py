@@ -15,9 +15,10 @@ from click.testing import CliRunner
 
 from renku_metrics.cli import renku_metrics
 from renku_metrics.dagster.resources import CentralStore
+from renku_metrics.environment import deployments_folder
 from renku_metrics.errors import StoreError
 from renku_metrics.store.version import FORMAT
-from renku_metrics_tests.commands.pulled_store import MONTHS, PulledStore
+from renku_metrics_tests.pipeline.kept_deployment import MONTHS, KeptDeployment
 from renku_metrics_tests.pipeline.pipeline import Pipeline
 
 COMMITS = f"raw/raw_gitlab_commits/deployment=lab/month={MONTHS[0]}/data.parquet"
@@ -30,7 +31,7 @@ COMMANDS = {
 }
 
 
-def files(pulled: PulledStore) -> dict[str, bytes]:
+def files(pulled: KeptDeployment) -> dict[str, bytes]:
     folder = Path(pulled.store.storage.address())
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -58,7 +59,7 @@ def garbled(folder: Path) -> str:
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("written", [newer, older, oldest, garbled])
 def test_no_command_touches_a_store_of_another_format(
-    pulled: PulledStore, written: Callable[[Path], str], command: str
+    pulled: KeptDeployment, written: Callable[[Path], str], command: str
 ) -> None:
     said = written(Path(pulled.store.storage.address())).replace("/: ", ": ")
     before = files(pulled)
@@ -76,14 +77,14 @@ def test_no_command_touches_a_store_of_another_format(
 
 
 @pytest.mark.parametrize("written", [newer, older, oldest])
-def test_no_run_touches_a_store_of_another_format(pulled: PulledStore, written: Callable[[Path], str]) -> None:
+def test_no_run_touches_a_store_of_another_format(pulled: KeptDeployment, written: Callable[[Path], str]) -> None:
     address = pulled.store.storage.address()
     written(Path(address))
     before = files(pulled)
     with pytest.raises(StoreError, match="the store is of"):
         CentralStore(address=address).open()
     with dg.DagsterInstance.ephemeral() as instance:
-        pipeline = Pipeline(pulled.deployments, address, instance)
+        pipeline = Pipeline(deployments_folder(), address, instance)
         for names, partition in (
             (["raw_gitlab_users"], "lab"),
             (["events"], f"lab|{MONTHS[0]}"),
@@ -94,7 +95,7 @@ def test_no_run_touches_a_store_of_another_format(pulled: PulledStore, written: 
 
 
 @pytest.mark.parametrize("key", [COMMITS, EVENTS])
-def test_a_file_with_a_column_that_is_not_known_is_left_as_it_is(pulled: PulledStore, key: str) -> None:
+def test_a_file_with_a_column_that_is_not_known_is_left_as_it_is(pulled: KeptDeployment, key: str) -> None:
     path = Path(pulled.store.storage.address()) / key
     rows = pq.ParquetFile(path).read()
     later = rows.append_column("commit_mood", pa.array(["sad"] * len(rows)))
@@ -109,7 +110,7 @@ def test_a_file_with_a_column_that_is_not_known_is_left_as_it_is(pulled: PulledS
     )
     assert (result.exit_code, result.output.splitlines()[1:]) == (1, ["", f"Error: {said}"])
     with dg.DagsterInstance.ephemeral() as instance:
-        pipeline = Pipeline(pulled.deployments, pulled.store.storage.address(), instance)
+        pipeline = Pipeline(deployments_folder(), pulled.store.storage.address(), instance)
         name = "events" if key == COMMITS else "user_days"
         assert not pipeline.materialize([name], partition=f"lab|{MONTHS[0]}").success
     assert files(pulled) == before

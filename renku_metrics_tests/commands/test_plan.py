@@ -17,8 +17,9 @@ from renku_metrics.sources.keycloak.admin import KeycloakAdmin
 from renku_metrics.sources.keycloak.cost import cost_of_pull
 from renku_metrics.sources.keycloak.realm import KeycloakSource, LoginsState
 from renku_metrics.sources.registry import read_deployments
+from renku_metrics_tests.served import served
 from renku_metrics_tests.sources.gitlab.world import World
-from renkulab.server import RenkuLab, write_deployment
+from renkulab.server import RenkuLab
 
 NOW = dt.datetime(2026, 11, 16, 12, tzinfo=dt.UTC)
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
@@ -26,12 +27,10 @@ HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
-    with RenkuLab("lab", tmp_path / "audit-log", now=NOW) as running:
-        for name, value in write_deployment(running, tmp_path / "deployments", dt.date(2026, 1, 1)).items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("RENKU_METRICS_DEPLOYMENTS", str(tmp_path / "deployments"))
-        monkeypatch.setenv("RENKU_METRICS_STORE", str(tmp_path / "store"))
-        yield running
+    lab = RenkuLab("lab", tmp_path / "audit-log", now=NOW)
+    monkeypatch.setenv("RENKU_METRICS_STORE", str(tmp_path / "store"))
+    with served([lab], tmp_path / "deployments", dt.date(2026, 1, 1), monkeypatch):
+        yield lab
 
 
 def plan(*arguments: str) -> Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,9 +17,10 @@ from typing import Any
 
 import requests
 
-PROJECT = Path(__file__).parents[2]
+from renku_metrics.environment import PROJECT
+
 # Dagster's daemon, looking for backfills and evaluating automation more often than every half minute.
-DAEMON = """
+QUICK_DAEMON = """
 from dagster._core.remote_representation import external
 from dagster._daemon import controller
 controller.DEFAULT_DAEMON_INTERVAL_SECONDS = 2
@@ -69,11 +71,19 @@ class Stack:
         return [str(run["assetSelection"]) for run in runs if run["status"] in FAILED]
 
 
+def dagster_home(folder: Path) -> Path:
+    """The folder, now with the project's settings of an instance."""
+    folder.mkdir(exist_ok=True)
+    shutil.copy(PROJECT / "dagster.yaml", folder)
+    return folder
+
+
 @contextlib.contextmanager
-def dagster_stack(home: Path) -> Iterator[Stack]:
-    """The three processes on an instance in the folder, with the environment of this one; ends them afterwards."""
-    home.mkdir()
-    (home / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+def dagster_stack(home: Path, *, quick: bool = True) -> Iterator[Stack]:
+    """The three processes on the instance in the folder, with the environment of this one; ends them afterwards.
+
+    ``quick``: the daemon looks every few seconds, and not every half minute, whether there is something to do.
+    """
     code, web = _free_port(), _free_port()
     workspace = home / "workspace.yaml"
     workspace.write_text(
@@ -93,7 +103,8 @@ def dagster_stack(home: Path) -> Iterator[Stack]:
         start(str(scripts / "dagster"), "code-server", "start", "-m", "renku_metrics.definitions", *at_code)
         _wait_for(code)
         start(str(scripts / "dagster-webserver"), "-w", str(workspace), *at_web)
-        start(sys.executable, "-c", DAEMON, "run", "-w", str(workspace))
+        daemon = [sys.executable, "-c", QUICK_DAEMON] if quick else [str(scripts / "dagster-daemon")]
+        start(*daemon, "run", "-w", str(workspace))
         _wait_for(web)
         yield Stack(f"http://127.0.0.1:{web}")
 
@@ -115,7 +126,7 @@ def _free_port() -> int:
 
 
 def _wait_for(port: int) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while time.monotonic() < until:
         with socket.socket() as tried:
             if tried.connect_ex(("127.0.0.1", port)) == 0:

@@ -27,8 +27,9 @@ from renku_metrics_tests.pipeline.pipeline import (
     change_rules_of_events,
     range_of,
 )
-from renku_metrics_tests.pipeline.small_lab import HOUR, SmallLab, served
+from renku_metrics_tests.pipeline.small_lab import HOUR, SmallLab
 from renku_metrics_tests.present import TODAY, YESTERDAY, constant_present
+from renku_metrics_tests.served import served
 
 # A Monday: the grid has two months and eight weeks.
 START = dt.date(2026, 10, 5)
@@ -115,7 +116,7 @@ def begun(folder: Path, names: Sequence[str], counted: str) -> Iterator[World]:
         small.lab.clock.set(midnight(TODAY))
     with (
         pytest.MonkeyPatch.context() as patch,
-        served(labs, folder / "deployments", START, patch),
+        served([small.lab for small in labs], folder / "deployments", START, patch),
         dg.DagsterInstance.ephemeral() as instance,
     ):
         world = World(labs, Pipeline(folder / "deployments", str(folder / "store"), instance))

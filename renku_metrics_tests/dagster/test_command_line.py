@@ -13,8 +13,9 @@ import pytest
 
 from renku_metrics.periods import ONE_DAY, Period, midnight
 from renku_metrics_tests.pipeline.pipeline import METRICS, PEOPLE_AND_PROJECTS, RAW_DAYS, Pipeline
-from renku_metrics_tests.pipeline.small_lab import SmallLab, served
+from renku_metrics_tests.pipeline.small_lab import SmallLab
 from renku_metrics_tests.present import TODAY, YESTERDAY
+from renku_metrics_tests.served import served
 
 PROJECT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("real_clock")
@@ -34,11 +35,10 @@ def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeli
             small.commit(day)
         small.lab.clock.set(midnight(TODAY))
     pipeline = Pipeline(tmp_path / "deployments", str(tmp_path / "store"), dg.DagsterInstance.ephemeral())
-    monkeypatch.setenv("RENKU_METRICS_DEPLOYMENTS", str(pipeline.deployments))
     monkeypatch.setenv("RENKU_METRICS_STORE", pipeline.address)
     (tmp_path / "home").mkdir()
     with (
-        served(labs, pipeline.deployments, BEFORE, monkeypatch),
+        served([small.lab for small in labs], pipeline.deployments, BEFORE, monkeypatch),
         dg.instance_for_test(temp_dir=str(tmp_path / "home")) as instance,
     ):
         yield Pipeline(pipeline.deployments, pipeline.address, instance)

@@ -24,6 +24,7 @@ from dagster._scheduler.scheduler import launch_scheduled_runs
 from renku_metrics.dagster.instance import COMPUTE_LOGS, POSTGRES, POSTGRES_PORT
 from renku_metrics.environment import PROJECT
 from renku_metrics.errors import ConfigurationError
+from renku_metrics_tests.dagster.dagster_stack import dagster_home
 from renku_metrics_tests.dagster.tiny_location import tiny
 
 NAMES = (*POSTGRES, POSTGRES_PORT, COMPUTE_LOGS)
@@ -96,8 +97,7 @@ def test_half_a_postgres_is_one_line_that_names_what_is_missing(
 
 
 def test_a_dagster_command_says_it_without_a_traceback(tmp_path: Path) -> None:
-    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
-    environment = {**os.environ, "DAGSTER_HOME": str(tmp_path), "DAGSTER_POSTGRES_HOST": "db"}
+    environment = {**os.environ, "DAGSTER_HOME": str(dagster_home(tmp_path)), "DAGSTER_POSTGRES_HOST": "db"}
     command = [sys.executable, "-m", "dagster", "instance", "info"]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -118,12 +118,11 @@ def test_compute_logs_go_to_the_bucket_that_is_named(tmp_path: Path, monkeypatch
 
 
 def test_what_a_run_prints_arrives_in_the_bucket(bucket: str, tmp_path: Path) -> None:
-    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
     hosting = yaml.safe_load((PROJECT / "hosting" / "compose.yaml").read_text())
     daemon = hosting["services"]["daemon"]["environment"]
     environment = {
         **os.environ,
-        "DAGSTER_HOME": str(tmp_path),
+        "DAGSTER_HOME": str(dagster_home(tmp_path)),
         COMPUTE_LOGS: f"s3://{bucket}/compute-logs",
         "AWS_DEFAULT_REGION": os.environ["AWS_REGION"],
         **{name: daemon[name] for name in CHECKSUMS},

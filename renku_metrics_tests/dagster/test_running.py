@@ -15,8 +15,9 @@ from renku_metrics.periods import ONE_DAY, Period, days_between, midnight
 from renku_metrics.schema import Table
 from renku_metrics.tables import EVENT_TYPES, EVENTS, RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS, USER_DAYS
 from renku_metrics_tests.pipeline.pipeline import PEOPLE_AND_PROJECTS, RAW_DAYS, Pipeline, range_of
-from renku_metrics_tests.pipeline.small_lab import ADA, SmallLab, served
+from renku_metrics_tests.pipeline.small_lab import ADA, SmallLab
 from renku_metrics_tests.present import TODAY, YESTERDAY
+from renku_metrics_tests.served import served
 from renkulab.faults import unauthorized
 
 LAST_WEEK = Period.of("week", YESTERDAY)
@@ -45,7 +46,7 @@ def labs(tmp_path: Path) -> list[SmallLab]:
 @pytest.fixture
 def pipeline(labs: list[SmallLab], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
     with (
-        served(labs, tmp_path / "deployments", START, monkeypatch),
+        served([small.lab for small in labs], tmp_path / "deployments", START, monkeypatch),
         dg.DagsterInstance.ephemeral() as instance,
     ):
         yield Pipeline(tmp_path / "deployments", str(tmp_path / "store"), instance)

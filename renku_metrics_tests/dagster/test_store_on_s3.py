@@ -14,6 +14,7 @@ from renku_metrics.periods import Period, midnight
 from renku_metrics.tables import EVENTS, PeriodKind
 from renku_metrics_tests.pipeline.pipeline import Pipeline
 from renku_metrics_tests.present import TODAY
+from renku_metrics_tests.served import served
 from renkulab.population import Population
 from renkulab.server import RenkuLab, write_deployment
 
@@ -27,10 +28,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RenkuLab]:
     """A deployment that answers; its secrets are in the environment."""
     lab = RenkuLab("lab", tmp_path_factory.mktemp("audit-log"), now=midnight(START))
     Population(lab, seed=3, people=12, projects=5).live(midnight(TODAY))
-    with lab, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RENKU_METRICS_HASH_KEY", "a key of tests")
-        for name, value in write_deployment(lab, tmp_path_factory.mktemp("unused"), START).items():
-            patch.setenv(name, value)
+    folder = tmp_path_factory.mktemp("unused")
+    with pytest.MonkeyPatch.context() as patch, served([lab], folder, START, patch):
         yield lab
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import dagster as dg
@@ -14,12 +13,13 @@ import yaml
 from renku_metrics.dagster.instance import COMPUTE_LOGS, POSTGRES, POSTGRES_PORT
 from renku_metrics.environment import PROJECT
 from renku_metrics.periods import ONE_DAY, Period, midnight
-from renku_metrics_tests.dagster.dagster_stack import Stack, dagster_stack
+from renku_metrics_tests.dagster.dagster_stack import Stack, dagster_home, dagster_stack
 from renku_metrics_tests.pipeline.pipeline import PEOPLE_AND_PROJECTS, RAW_DAYS, Pipeline
 from renku_metrics_tests.present import TODAY
+from renku_metrics_tests.served import served
 from renku_metrics_tests.servers.fetched import asked_for
 from renkulab.population import Population
-from renkulab.server import RenkuLab, write_deployment
+from renkulab.server import RenkuLab
 
 pytestmark = pytest.mark.usefixtures("real_clock")
 START = Period.of("week", TODAY).start - 21 * ONE_DAY
@@ -60,25 +60,18 @@ def test_a_backfill_is_followed_up_to_the_true_published_numbers(
     for population in populations:
         population.live(midnight(TODAY))
     pipeline = Pipeline(tmp_path / "deployments", str(tmp_path / "store"), dg.DagsterInstance.ephemeral())
-    for lab in labs:
-        for name, value in write_deployment(lab, pipeline.deployments, START).items():
-            monkeypatch.setenv(name, value)
-    monkeypatch.setenv("RENKU_METRICS_DEPLOYMENTS", str(pipeline.deployments))
     monkeypatch.setenv("RENKU_METRICS_STORE", pipeline.address)
-    monkeypatch.setenv("RENKU_METRICS_HASH_KEY", "a key of tests")
     monkeypatch.delenv("DAGSTER_IS_DEV_CLI", raising=False)
 
-    with ExitStack() as running:
-        for lab in labs:
-            running.enter_context(lab)
-        stack = running.enter_context(dagster_stack(tmp_path / "home"))
+    home = dagster_home(tmp_path / "home")
+    with served(labs, pipeline.deployments, START, monkeypatch), dagster_stack(home) as stack:
         deployments, months = (names[0], names[-1]), (f"{names[0]}|{FIRST_MONTH}", f"{names[-1]}|{THIS_MONTH}")
         stack.backfill(dict.fromkeys(PEOPLE_AND_PROJECTS, deployments) | dict.fromkeys([*RAW_DAYS, "events"], months))
         published = wait_for_complete(pipeline, stack, [lab.name for lab in labs])
 
     # Nothing tells the storage that was used but what is and is not in the folder.
-    assert (tmp_path / "home" / "history").exists() == (storage == "sqlite")
-    settling = "Sleeping 5s before evaluation" in (tmp_path / "home" / "output.txt").read_text()
+    assert (home / "history").exists() == (storage == "sqlite")
+    settling = "Sleeping 5s before evaluation" in (home / "output.txt").read_text()
     assert settling == (storage == "postgres")
     for population in populations:
         truth = population.ledger.counts("week")

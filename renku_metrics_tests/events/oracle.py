@@ -1,4 +1,4 @@
-"""The rules of DESIGN section 5 once more, row by row in plain Python; shares nothing with the product."""
+"""The rules by which raw rows become events, once more, row by row in plain Python; shares nothing with the product."""
 
 from __future__ import annotations
 

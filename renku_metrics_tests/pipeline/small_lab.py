@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-import pytest
 
 from renku_metrics.periods import midnight, now
 from renkulab.git import Identity, Repository
 from renkulab.gitlab import Project
-from renkulab.server import RenkuLab, write_deployment
+from renkulab.server import RenkuLab
 
 HOUR = dt.timedelta(hours=1)
 ADA = "ada@university.example"
@@ -67,17 +63,3 @@ class SmallLab:
     def start_session(self, day: dt.date) -> None:
         at = midnight(day) + HOUR
         self.lab.amalthea.start_session(at, user_id=self.login.id, gitlab_project_id=self.project.id)
-
-
-@contextmanager
-def served(
-    labs: Sequence[SmallLab], deployments: Path, start: dt.date, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    """The labs answer; their files are in the folder, and the secrets these name are in the environment."""
-    monkeypatch.setenv("RENKU_METRICS_HASH_KEY", "a key of tests")
-    with ExitStack() as stack:
-        for small in labs:
-            stack.enter_context(small.lab)
-            for name, value in write_deployment(small.lab, deployments, start).items():
-                monkeypatch.setenv(name, value)
-        yield

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from renku_metrics.periods import ONE_DAY, midnight
-from renku_metrics.sources.registry import read_deployments
 from renku_metrics.tables import PeriodKind
 from renku_metrics_tests.pipeline.random_schedule import Schedule
+from renku_metrics_tests.served import served
 from renkulab.population import Population
-from renkulab.server import RenkuLab, write_deployment
+from renkulab.server import RenkuLab
 
 # A month that is over, the week between two, and a month that is not.
 START = dt.date(2026, 9, 1)
@@ -35,12 +35,8 @@ def schedule(
     lab.keycloak.events_expiration = ONE_DAY if forgets else None
     population = Population(lab, seed=5, people=12, projects=5)
     population.live(midnight(START - ONE_DAY))
-    monkeypatch.setenv("RENKU_METRICS_HASH_KEY", "a key of tests")
-    for name, value in write_deployment(lab, folder / "deployments", START).items():
-        monkeypatch.setenv(name, value)
-    deployment = read_deployments(folder / "deployments")["lab"]
-    with lab:
-        yield Schedule(population, deployment, seed, deadly=deadly, careless=careless)
+    with served([lab], folder / "deployments", START, monkeypatch) as deployments:
+        yield Schedule(population, deployments["lab"], seed, deadly=deadly, careless=careless)
 
 
 def test_a_complete_number_is_the_true_one_whatever_was_done_in_which_order(

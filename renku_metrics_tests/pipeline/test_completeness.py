@@ -24,8 +24,9 @@ from renku_metrics_tests.pipeline.mortal_storage import MortalStorage
 from renku_metrics_tests.pipeline.pipeline import Pipeline
 from renku_metrics_tests.pipeline.planted import SOURCES, WEEKS, plant, write_deployment_file
 from renku_metrics_tests.pipeline.pulls import LOGINS, SESSIONS, pull_once
-from renku_metrics_tests.pipeline.small_lab import SmallLab, served
+from renku_metrics_tests.pipeline.small_lab import SmallLab
 from renku_metrics_tests.present import TODAY
+from renku_metrics_tests.served import served
 
 START = TODAY - 4 * ONE_DAY
 
@@ -127,10 +128,9 @@ def test_days_before_the_start_are_not_covered_though_they_were_seen(
         small.start_session(TODAY - back * ONE_DAY)
     small.lab.clock.set(midnight(TODAY))
     store = Store(MortalStorage())
-    with served([small], tmp_path / "deployments", START, monkeypatch):
-        deployment = read_deployments(tmp_path / "deployments")["lab"]
+    with served([small.lab], tmp_path / "deployments", START, monkeypatch) as deployments:
         for harvest in (LOGINS, SESSIONS):
-            pull_once(store, deployment, harvest)
+            pull_once(store, deployments["lab"], harvest)
     for source in ("keycloak", "amalthea"):
         [span] = Ledger(store, "lab").pulled(source).covered
         assert span.start == midnight(START)
@@ -153,7 +153,7 @@ def test_sessions_without_labels_of_their_users_are_not_complete_until_they_have
         small.start_session(day)
     small.lab.clock.set(midnight(TODAY))
     with (
-        served([small], tmp_path / "deployments", start, monkeypatch),
+        served([small.lab], tmp_path / "deployments", start, monkeypatch),
         dg.DagsterInstance.ephemeral() as instance,
     ):
         pipeline = Pipeline(tmp_path / "deployments", str(tmp_path / "store"), instance)

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from renku_metrics.deployments import Deployment
+from renku_metrics.environment import deployments_folder
 from renku_metrics.errors import SourceError
 from renku_metrics.object_storage import DirectoryStorage
 from renku_metrics.pipeline.pulling import Pull, pulling
 from renku_metrics.schema import Table
 from renku_metrics.sources.gitlab import users as gitlab_users
 from renku_metrics.sources.keycloak import realm as keycloak
-from renku_metrics.sources.registry import read_deployments
+from renku_metrics.sources.registry import read_deployment
 from renku_metrics.store.ledger import Ledger
 from renku_metrics.store.store import Store
 from renku_metrics.tables import (
@@ -36,7 +38,8 @@ from renku_metrics_tests.pipeline.pulls import (
     harvest_named,
     pull_once,
 )
-from renku_metrics_tests.pipeline.small_lab import SmallLab, served
+from renku_metrics_tests.pipeline.small_lab import SmallLab
+from renku_metrics_tests.served import served
 from renkulab.faults import Instead, unauthorized
 
 START = dt.date(2026, 11, 1)
@@ -49,7 +52,7 @@ FORBIDDEN = Instead(403, b'{"message":"no"}', {"Content-Type": "application/json
 class Pulls:
     small: SmallLab
     store: Store
-    deployments: Path
+    deployment: Deployment
     said: list[str] = field(default_factory=list)
 
     @property
@@ -57,15 +60,13 @@ class Pulls:
         return Ledger(self.store, "a")
 
     def pull(self, harvest: str) -> Pull:
-        deployment = read_deployments(self.deployments)["a"]
-        return pull_once(self.store, deployment, harvest, clock=lambda: NOW, say=self.said.append)
+        return pull_once(self.store, self.deployment, harvest, clock=lambda: NOW, say=self.said.append)
 
     def failed(self, name: str) -> Pull:
         """A pull that ends with an error."""
         source, harvest = harvest_named(name)
-        deployment = read_deployments(self.deployments)["a"]
         with (
-            pulling(self.store, deployment, source, lambda: NOW, self.said.append) as pull,
+            pulling(self.store, self.deployment, source, lambda: NOW, self.said.append) as pull,
             pytest.raises(SourceError),
         ):
             pull.bring(harvest)
@@ -86,8 +87,8 @@ def pulls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pulls]:
         small.lab.gitlab.add_user(f"u{number}", f"u{number}@x.example", NOW - DAY)
     for hours in range(350):
         small.lab.keycloak.log_in(small.login, NOW - hours * HOUR, ("renku",))
-    with served([small], tmp_path / "deployments", START, monkeypatch):
-        yield Pulls(small, Store.at(str(tmp_path / "store")), tmp_path / "deployments")
+    with served([small.lab], tmp_path / "deployments", START, monkeypatch) as deployments:
+        yield Pulls(small, Store.at(str(tmp_path / "store")), deployments["a"])
 
 
 def test_users_read_before_the_token_is_refused_are_stored_and_reported(pulls: Pulls) -> None:
@@ -167,8 +168,9 @@ def test_two_that_take_turns_hold_one_name(
         return alone(storage, name)
 
     monkeypatch.setattr(DirectoryStorage, "alone", noted)
-    file = pulls.deployments / "a.yaml"
+    file = deployments_folder() / "a.yaml"
     file.write_text(file.read_text().replace("gitlab:\n", f"gitlab:\n  concurrency: {concurrency}\n"))
+    pulls.deployment = read_deployment(file)
     for harvest in (PROJECTS, KEYCLOAK_USERS, SESSIONS):
         pulls.pull(harvest)
     assert held == [f"state/deployment=a/{name}" for name in ("gitlab", of_keycloak, "amalthea")]

@@ -12,12 +12,13 @@ from renku_metrics.pipeline.building import store_events
 from renku_metrics.pipeline.erasing import erasing
 from renku_metrics.schema import month_of
 from renku_metrics.sources.addresses import AddressBook
-from renku_metrics.sources.registry import raw_tables, read_deployments
+from renku_metrics.sources.registry import raw_tables
 from renku_metrics.store.store import Store
 from renku_metrics.tables import EVENTS
 from renku_metrics_tests.pipeline.mortal_storage import MortalStorage
 from renku_metrics_tests.pipeline.pulls import HARVESTS, pull_once
-from renku_metrics_tests.pipeline.small_lab import SmallLab, served
+from renku_metrics_tests.pipeline.small_lab import SmallLab
+from renku_metrics_tests.served import served
 
 START = dt.date(2026, 11, 16)
 BOOK = AddressBook(b"a key of tests", [])
@@ -48,8 +49,8 @@ def test_a_person_whose_keycloak_id_is_a_name_is_one_person_and_not_named(
     small.lab.amalthea.restart(midnight(START + ONE_DAY))
     small.lab.clock.set(midnight(START + ONE_DAY))
     store = Store(MortalStorage())
-    with served([small], tmp_path / "deployments", START, monkeypatch):
-        lab = read_deployments(tmp_path / "deployments")["lab"]
+    with served([small.lab], tmp_path / "deployments", START, monkeypatch) as deployments:
+        lab = deployments["lab"]
         for harvest in HARVESTS:
             pull_once(store, lab, harvest, clock=lambda: midnight(START + ONE_DAY))
         for table in raw_tables():

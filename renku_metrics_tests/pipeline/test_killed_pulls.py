@@ -22,8 +22,9 @@ from renku_metrics.store.ledger import Ledger
 from renku_metrics.tables import RAW_GITLAB_COMMITS
 from renku_metrics_tests.pipeline.pipeline import Pipeline
 from renku_metrics_tests.pipeline.pull_and_die import PLACES
-from renku_metrics_tests.pipeline.small_lab import SmallLab, served
+from renku_metrics_tests.pipeline.small_lab import SmallLab
 from renku_metrics_tests.present import TODAY, YESTERDAY
+from renku_metrics_tests.served import served
 
 START = dt.date(2026, 9, 20)
 # Two of them in one month.
@@ -43,7 +44,7 @@ def lab(tmp_path: Path) -> SmallLab:
 def pipeline(lab: SmallLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
     (tmp_path / "home").mkdir()
     with (
-        served([lab], tmp_path / "deployments", START, monkeypatch),
+        served([lab.lab], tmp_path / "deployments", START, monkeypatch),
         dg.instance_for_test(temp_dir=str(tmp_path / "home")) as instance,
     ):
         yield Pipeline(tmp_path / "deployments", str(tmp_path / "store"), instance)

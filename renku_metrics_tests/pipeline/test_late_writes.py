@@ -1,4 +1,4 @@
-"""A pull that is cut off while it writes, and whose write lands when another pull has taken over: nothing is lost."""
+"""A pull that goes on, or whose write lands, when another pull has taken over: nothing is lost."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from renku_metrics.errors import StoreError
 from renku_metrics.metrics.coverage import covers
 from renku_metrics.object_storage import lease, open_storage, s3_requests
 from renku_metrics.periods import ONE_DAY, days_between, midnight
+from renku_metrics.pipeline.pulling import pulling
 from renku_metrics.pipeline.verifying import verify_source
 from renku_metrics.schema import month_of
 from renku_metrics.sources.gitlab.source import GITLAB
-from renku_metrics.sources.registry import read_deployments
+from renku_metrics.sources.http import say_nothing
 from renku_metrics.store.ledger import Ledger
 from renku_metrics.store.store import Store
 from renku_metrics.tables import RAW_GITLAB_COMMITS
-from renku_metrics_tests.pipeline.pulls import HISTORY, pull_once
-from renku_metrics_tests.pipeline.small_lab import SmallLab, served
+from renku_metrics_tests.pipeline.pulls import HISTORY, harvest_named, pull_once
+from renku_metrics_tests.pipeline.small_lab import SmallLab
 from renku_metrics_tests.present import TODAY, YESTERDAY
+from renku_metrics_tests.served import served
 from renku_metrics_tests.servers.holding import Holding, holding
 
 START = TODAY - 6 * ONE_DAY
@@ -48,8 +50,8 @@ def lab(tmp_path: Path) -> SmallLab:
 
 @pytest.fixture
 def deployment(lab: SmallLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
-    with served([lab], tmp_path / "deployments", START, monkeypatch):
-        yield read_deployments(tmp_path / "deployments")["a"]
+    with served([lab.lab], tmp_path / "deployments", START, monkeypatch) as deployments:
+        yield deployments["a"]
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def between(s3_server: str) -> Iterator[Holding]:
         yield between
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in earnest, in a tenth of the time, and with less patience."""
     monkeypatch.setattr(s3_requests, "CONNECT_SECONDS", 0.5)
@@ -75,10 +77,39 @@ def pull(store: Store, deployment: Deployment) -> None:
     pull_once(store, deployment, HISTORY, clock=lambda: midnight(TODAY))
 
 
+def everything_but_locks(store: Store) -> dict[str, str]:
+    lock = "state/deployment=a/gitlab"
+    return {info.key: info.version for info in store.storage.list() if info.key != lock}
+
+
 def stored(store: Store) -> set[str]:
     return set(store.read(RAW_GITLAB_COMMITS, [("a", MONTH)])["sha"])
 
 
+def test_nothing_is_stored_once_another_may_have_begun(lab: SmallLab, deployment: Deployment, bucket: str) -> None:
+    store = Store.at(f"s3://{bucket}/renku")
+    pull(store, deployment)
+    before, objects = stored(store), everything_but_locks(store)
+    later = lab.commit(DAY, late=True)
+
+    def wake_up_too_late() -> None:
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            pulling(store, deployment, GITLAB, lambda: midnight(TODAY), say_nothing) as late,
+        ):
+            # As after a sleep of more than that.
+            patch.setattr(lease, "STALE_AFTER_SECONDS", -1.0)
+            late.bring(harvest_named(HISTORY)[1])
+
+    with pytest.raises(StoreError, match=r"another may have begun; run it again$"):
+        wake_up_too_late()
+    assert everything_but_locks(store) == objects
+
+    pull(store, deployment)
+    assert stored(store) == before | {later}
+
+
+@pytest.mark.usefixtures("short_lease")
 @pytest.mark.parametrize("write", WRITES)
 def test_both_of_two_pulls_are_kept_though_a_write_of_the_first_lands_last(
     lab: SmallLab,

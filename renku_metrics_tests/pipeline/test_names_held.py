@@ -16,11 +16,11 @@ import pytest
 from renku_metrics.object_storage import DirectoryStorage, ObjectStorage
 from renku_metrics.periods import ONE_DAY, midnight
 from renku_metrics.pipeline.erasing import erasing
-from renku_metrics.sources.registry import read_deployments
 from renku_metrics.store.store import Store
-from renku_metrics_tests.pipeline.kept_lab import KeptLab
-from renku_metrics_tests.pipeline.small_lab import SmallLab, served
+from renku_metrics_tests.pipeline.kept_deployment import KeptDeployment
+from renku_metrics_tests.pipeline.small_lab import SmallLab
 from renku_metrics_tests.present import TODAY
+from renku_metrics_tests.served import served
 
 DAY = TODAY - 40 * ONE_DAY
 # The first to write these has them; nobody replaces them.
@@ -56,21 +56,20 @@ def test_each_object_has_a_name_that_all_its_writers_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holders: dict[str, list[set[str]]]
 ) -> None:
     small = SmallLab("lab", tmp_path, DAY - ONE_DAY)
-    with served([small], tmp_path / "deployments", DAY, monkeypatch):
-        deployment = read_deployments(tmp_path / "deployments")["lab"]
-        lab = KeptLab(small, deployment, Store.at(str(tmp_path / "store")))
+    with served([small.lab], tmp_path / "deployments", DAY, monkeypatch) as deployments:
+        kept = KeptDeployment(small.lab, deployments["lab"], Store.at(str(tmp_path / "store")))
         for day in (DAY, TODAY - ONE_DAY):
             small.lab.clock.set(midnight(day))
             small.commit(day)
             small.log_in(day)
             small.start_session(day)
             small.lab.clock.set(midnight(day + ONE_DAY))
-            lab.bring_up_to_date()
+            kept.bring_up_to_date()
         copytree(tmp_path / "store", tmp_path / "copy")
-        copied = replace(lab, store=Store.at(str(tmp_path / "copy")))
+        copied = replace(kept, store=Store.at(str(tmp_path / "copy")))
         copied.publish()
         copied.bring_up_to_date()
-        assert erasing(copied.store, deployment, [small.login.id], []).erase([])
+        assert erasing(copied.store, copied.deployment, [small.login.id], []).erase([])
 
     assert len(holders) > 30
     replaced = {key: names for key, names in holders.items() if key not in BEGUN_ONCE}

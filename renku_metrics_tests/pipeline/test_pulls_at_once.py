@@ -14,7 +14,8 @@ from renku_metrics.sources.keycloak import admin as keycloak_admin
 from renku_metrics.sources.registry import read_deployments
 from renku_metrics.store.store import Store
 from renku_metrics_tests.pipeline.pulls import KEYCLOAK_USERS, LOGINS, USERS, pull_once
-from renkulab.server import RenkuLab, write_deployment
+from renku_metrics_tests.served import served
+from renkulab.server import RenkuLab
 from renkulab.web import Request
 
 NOW = dt.datetime(2026, 11, 16, 12, tzinfo=dt.UTC)
@@ -24,16 +25,14 @@ NOW = dt.datetime(2026, 11, 16, 12, tzinfo=dt.UTC)
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
     """Forty people: a request for each of them to GitLab, and for each two of their logins to Keycloak."""
     monkeypatch.setattr(keycloak_admin, "PAGE_LENGTH", 2)
-    with RenkuLab("lab", tmp_path / "audit-log", now=NOW) as running:
-        for number in range(40):
-            address = f"person-{number}@university.example"
-            running.gitlab.add_user(f"person-{number}", address, NOW)
-            login = running.keycloak.add_user(address, NOW)
-            running.keycloak.log_in(login, NOW - dt.timedelta(minutes=number), ("renku",))
-        for name, value in write_deployment(running, tmp_path / "deployments", dt.date(2026, 1, 1)).items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("RENKU_METRICS_HASH_KEY", "a key of tests")
-        yield running
+    lab = RenkuLab("lab", tmp_path / "audit-log", now=NOW)
+    for number in range(40):
+        address = f"person-{number}@university.example"
+        lab.gitlab.add_user(f"person-{number}", address, NOW)
+        login = lab.keycloak.add_user(address, NOW)
+        lab.keycloak.log_in(login, NOW - dt.timedelta(minutes=number), ("renku",))
+    with served([lab], tmp_path / "deployments", dt.date(2026, 1, 1), monkeypatch):
+        yield lab
 
 
 class InFlight:

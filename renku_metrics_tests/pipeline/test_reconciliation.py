@@ -10,26 +10,23 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from renku_metrics.deployments import Deployment
 from renku_metrics.pipeline.pulling import Pull
 from renku_metrics.sources.gitlab import commits as gitlab_commits
 from renku_metrics.sources.gitlab.commits import READER_VERSION
 from renku_metrics.sources.gitlab.renku_commits import RenkuMessage
-from renku_metrics.sources.registry import read_deployments
 from renku_metrics.store.ledger import Ledger
 from renku_metrics.store.store import Store
 from renku_metrics.tables import RAW_GITLAB_COMMITS
 from renku_metrics_tests.pipeline.pulls import HISTORY, pull_once
+from renku_metrics_tests.served import served
 from renku_metrics_tests.sources.gitlab.world import DAY, NOON, World
-from renkulab.server import RenkuLab, write_deployment
+from renkulab.server import RenkuLab
 
 
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
-    with RenkuLab("lab", tmp_path / "audit-log", now=NOON) as running:
-        for name, value in write_deployment(running, tmp_path / "deployments", dt.date(2026, 1, 1)).items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("RENKU_METRICS_HASH_KEY", "a key of tests")
-        yield running
+def lab(tmp_path: Path) -> RenkuLab:
+    return RenkuLab("lab", tmp_path / "audit-log", now=NOON)
 
 
 @dataclass
@@ -37,21 +34,23 @@ class Pulls:
     """Pulls of the lab into a store."""
 
     lab: RenkuLab
-    deployments: Path
+    deployment: Deployment
     store: Store
     said: list[str] = field(default_factory=list)
 
     def pull(self, *, whole: bool = False) -> Pull:
-        deployment = read_deployments(self.deployments)["lab"]
-        return pull_once(self.store, deployment, HISTORY, clock=self.lab.clock.now, say=self.said.append, whole=whole)
+        return pull_once(
+            self.store, self.deployment, HISTORY, clock=self.lab.clock.now, say=self.said.append, whole=whole
+        )
 
     def commits(self) -> pd.DataFrame:
         return self.store.read(RAW_GITLAB_COMMITS, self.store.partitions(RAW_GITLAB_COMMITS, "lab"))
 
 
 @pytest.fixture
-def pulls(lab: RenkuLab, tmp_path: Path) -> Pulls:
-    return Pulls(lab, tmp_path / "deployments", Store.at(str(tmp_path / "store")))
+def pulls(lab: RenkuLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pulls]:
+    with served([lab], tmp_path / "deployments", dt.date(2026, 1, 1), monkeypatch) as deployments:
+        yield Pulls(lab, deployments["lab"], Store.at(str(tmp_path / "store")))
 
 
 def test_a_reconciliation_counts_what_was_missed_and_not_what_is_new(lab: RenkuLab, pulls: Pulls) -> None:

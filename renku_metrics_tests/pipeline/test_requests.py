@@ -13,8 +13,9 @@ import pytest
 from renku_metrics.object_storage.directory import DirectoryStorage
 from renku_metrics.periods import days_between, midnight
 from renku_metrics_tests.pipeline.pipeline import Pipeline
-from renku_metrics_tests.pipeline.small_lab import SmallLab, served
+from renku_metrics_tests.pipeline.small_lab import SmallLab
 from renku_metrics_tests.present import TODAY, YESTERDAY
+from renku_metrics_tests.served import served
 
 # A Thursday and a Saturday: neither begins a week, and the month of the Thursday is not whole.
 STARTS = [dt.date(2026, 10, 15), dt.date(2026, 8, 1)]
@@ -49,7 +50,7 @@ def pipeline(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
         lab.log_in(day)
         lab.commit(day)
     lab.lab.clock.set(midnight(TODAY))
-    with served([lab], tmp_path / "deployments", start, monkeypatch), dg.DagsterInstance.ephemeral() as instance:
+    with served([lab.lab], tmp_path / "deployments", start, monkeypatch), dg.DagsterInstance.ephemeral() as instance:
         pipeline = Pipeline(tmp_path / "deployments", str(tmp_path / "store"), instance)
         pipeline.materialize_everything()
         yield pipeline

@@ -20,9 +20,10 @@ from renku_metrics.store.store import WHOLE
 from renku_metrics.tables import KINDS, RAW_GITLAB_USERS, REVISIONS
 from renku_metrics_tests.pipeline.pipeline import METRICS, PEOPLE_AND_PROJECTS, Pipeline, change_rules_of_events
 from renku_metrics_tests.present import TODAY, YESTERDAY
+from renku_metrics_tests.served import served
 from renkulab.git import Identity, Repository
 from renkulab.gitlab import Project, User
-from renkulab.server import RenkuLab, write_deployment
+from renkulab.server import RenkuLab
 
 HOUR = dt.timedelta(hours=1)
 WEEK = Period.of("week", TODAY - 14 * ONE_DAY)
@@ -75,12 +76,11 @@ def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting
     )
     assert project.repository is not None
     project.repository.commit("init\n", ADA, midnight(START - ONE_DAY) + HOUR, branch="master")
-    (tmp_path / "deployments").mkdir()
-    monkeypatch.setenv("RENKU_METRICS_HASH_KEY", "a key of tests")
-    with dg.DagsterInstance.ephemeral() as instance, lab:
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        served([lab], tmp_path / "deployments", START, monkeypatch),
+    ):
         pipeline = Pipeline(tmp_path / "deployments", str(tmp_path / "store"), instance)
-        for name, value in write_deployment(lab, pipeline.deployments, START).items():
-            monkeypatch.setenv(name, value)
         there = Setting(lab, project, ada, pipeline)
         for day in days_between(START - ONE_DAY, YESTERDAY):
             lab.keycloak.log_in(login, midnight(day) + HOUR)

@@ -17,7 +17,6 @@ from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.metrics.published import publish
 from renku_metrics.periods import ONE_DAY, Period, midnight, now
 from renku_metrics.pipeline.building import store_events, store_user_days
-from renku_metrics.sources.registry import read_deployments
 from renku_metrics.tables import (
     KINDS,
     RAW_AMALTHEA_SESSIONS,
@@ -30,24 +29,18 @@ from renku_metrics_tests.histories import real_histories
 from renku_metrics_tests.pipeline.pipeline import Pipeline, counts_of
 from renku_metrics_tests.pipeline.pulls import HISTORY, KEYCLOAK_USERS, USERS, pull_once
 from renku_metrics_tests.present import TODAY
+from renku_metrics_tests.served import served
 from renkulab.histories import serve_histories
 from renkulab.population import Population
-from renkulab.server import RenkuLab, write_deployment
+from renkulab.server import RenkuLab
 
 THIS_WEEK = Period.of("week", TODAY).start
 
 
 @pytest.fixture
-def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
-    monkeypatch.setenv("RENKU_METRICS_HASH_KEY", "a key of tests")
-    (tmp_path / "deployments").mkdir()
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     with dg.DagsterInstance.ephemeral() as instance:
         yield Pipeline(tmp_path / "deployments", str(tmp_path / "store"), instance)
-
-
-def serve(lab: RenkuLab, pipeline: Pipeline, start: dt.date, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in write_deployment(lab, pipeline.deployments, start).items():
-        monkeypatch.setenv(name, value)
 
 
 def test_published_numbers_are_the_true_ones_of_each_simulated_deployment(
@@ -63,9 +56,7 @@ def test_published_numbers_are_the_true_ones_of_each_simulated_deployment(
         population.live(midnight(TODAY))
         truths[name] = population.ledger
         labs.append(lab)
-    with labs[0], labs[1]:
-        for lab in labs:
-            serve(lab, pipeline, start, monkeypatch)
+    with served(labs, pipeline.deployments, start, monkeypatch):
         pipeline.materialize_everything()
 
     for kind in KINDS:
@@ -102,9 +93,8 @@ def test_numbers_of_real_histories_are_those_that_git_facts_give(
     lab = RenkuLab("histories", tmp_path / "histories", now=midnight(TODAY))
 
     serve_histories(lab, real_histories())
-    with lab:
-        serve(lab, pipeline, start, monkeypatch)
-        deployment = read_deployments(pipeline.deployments)["histories"]
+    with served([lab], pipeline.deployments, start, monkeypatch) as deployments:
+        deployment = deployments["histories"]
         for harvest in (USERS, HISTORY, KEYCLOAK_USERS):
             pull_once(pipeline.store, deployment, harvest)
     months = [month for _, month in pipeline.store.partitions(RAW_GITLAB_COMMITS, "histories")]

@@ -1,4 +1,4 @@
-"""The simulated audit log against facts/renku-sources.md, section 1.1."""
+"""The simulated audit log against docs/sources/amalthea.md."""
 
 from __future__ import annotations
 

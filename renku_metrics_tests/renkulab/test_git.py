@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from renku_metrics_tests.servers.fetched import cannot_have
 from renkulab.git import Commit, Identity, Repository
 
 NOON = dt.datetime(2026, 11, 16, 12, tzinfo=dt.UTC)
@@ -106,9 +107,10 @@ def git(folder: Path, *arguments: str, stdin: str = "") -> str:
     return done.stdout
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_listings_are_those_of_git(seed: int, tmp_path: Path) -> None:
+    if shutil.which("git") is None:
+        cannot_have("git: it is not installed (apt-get install git)")
     repository = random_graph(random.Random(seed))
     ours = into_git(repository, tmp_path)
     theirs = {sha: real for real, sha in ours.items()}

@@ -1,4 +1,4 @@
-"""The simulated GitLab against the contract in facts/gitlab-contract, asked over HTTP."""
+"""The simulated GitLab against docs/sources/gitlab.md, asked over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated Keycloak against the contract in facts/keycloak-contract, asked over HTTP."""
+"""The simulated Keycloak against docs/sources/keycloak.md, asked over HTTP."""
 
 from __future__ import annotations
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,11 +13,15 @@ import boto3
 import pytest
 
 from renku_metrics.object_storage import ObjectStorage, lease, open_storage
-from renku_metrics.sources.registry import sources_of
-from renku_metrics.sources.source import Harvest, Source
-from renku_metrics.tables import RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS
+from renku_metrics.periods import now
+from renku_metrics.pipeline.erasing import erasing
+from renku_metrics.pipeline.pulling import pulling
+from renku_metrics.sources.http import say_nothing
+from renku_metrics.sources.source import Batch, Request
+from renku_metrics.tables import RAW_KEYCLOAK_USERS
 from renku_metrics_tests.every_table import TABLES
-from renku_metrics_tests.store.filled_store import FilledStore, filled_store
+from renku_metrics_tests.pipeline.kept_deployment import KeptDeployment, populated
+from renku_metrics_tests.pipeline.pulls import KEYCLOAK_USERS, USERS, harvest_named
 
 OF_DEPLOYMENT = {
     *(f"{source}{of}.json" for source in ("gitlab", "keycloak", "amalthea") for of in ("", "_state")),
@@ -52,8 +57,8 @@ def names(monkeypatch: pytest.MonkeyPatch, storage_address: str) -> set[str]:
     return held
 
 
-def state(filled: FilledStore) -> set[str]:
-    return {info.key for info in filled.store.storage.list("state/")}
+def state(kept: KeptDeployment) -> set[str]:
+    return {info.key for info in kept.store.storage.list("state/")}
 
 
 def of_deployment(keys: set[str]) -> set[str]:
@@ -70,43 +75,45 @@ def everything(address: str) -> list[str]:
     return [item["Key"].removeprefix(prefix) for page in pages for item in page.get("Contents", [])]
 
 
-def harvest_of(filled: FilledStore, table: str) -> tuple[Source, Harvest]:
-    return next(
-        (source, harvest)
-        for source in sources_of(filled.deployment)
-        for harvest in source.harvests
-        if harvest.name == table
-    )
+def pull(kept: KeptDeployment, name: str, between: Callable[[], object]) -> None:
+    """``between`` is called before each batch of the source is stored."""
+    source, harvest = harvest_named(name)
+
+    def batches(request: Request) -> Iterator[Batch]:
+        for batch in harvest.pull(request):
+            between()
+            yield batch
+
+    with pulling(kept.store, kept.deployment, source, now, say_nothing) as pull:
+        pull.bring(replace(harvest, pull=batches))
 
 
 def test_a_whole_run_leaves_few_objects_of_state_and_holds_few_names(
     storage_address: str, names: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with filled_store(storage_address, tmp_path, monkeypatch) as filled:
+    with populated(storage_address, tmp_path, monkeypatch) as kept:
+        kept.bring_up_to_date()
         without_erasure = {f"state/deployment=lab/{name}" for name in OF_DEPLOYMENT - {"erased.json"}}
-        assert state(filled) == without_erasure | OF_STORE
+        assert state(kept) == without_erasure | OF_STORE
 
-        somebody = filled.store.read(RAW_KEYCLOAK_USERS, [("lab",)])["keycloak_id"][0]
-        filled.erase(somebody)
-        filled.pull_everything()
-        filled.build_and_publish()
-        assert state(filled) == {f"state/deployment=lab/{name}" for name in OF_DEPLOYMENT} | OF_STORE
+        somebody = kept.store.read(RAW_KEYCLOAK_USERS, [("lab",)])["keycloak_id"][0]
+        erasing(kept.store, kept.deployment, [somebody], []).erase(["2026-11-16"])
+        kept.bring_up_to_date()
+        assert state(kept) == {f"state/deployment=lab/{name}" for name in OF_DEPLOYMENT} | OF_STORE
 
         # At most: while users of both sources are pulled at once.
         most: list[set[str]] = []
-        gitlab = harvest_of(filled, RAW_GITLAB_USERS.name)
-        keycloak = harvest_of(filled, RAW_KEYCLOAK_USERS.name)
-        filled.pull(*gitlab, lambda: filled.pull(*keycloak, lambda: most.append(state(filled))))
+        pull(kept, USERS, lambda: pull(kept, KEYCLOAK_USERS, lambda: most.append(state(kept))))
         assert most
         for found in most:
             assert found == {f"state/deployment=lab/{name}" for name in OF_DEPLOYMENT} | OF_STORE | USERS_BEFORE
             assert len(of_deployment(found)) <= MOST_OBJECTS
-        assert not state(filled) & USERS_BEFORE
+        assert not state(kept) & USERS_BEFORE
 
         left = everything(storage_address)
         # Whether the server writes on condition is tried with an object.
         probe = set() if not storage_address.startswith("s3://") else {"conditional-writes.probe"}
-        assert set(left) == {info.key for info in filled.store.storage.list()} | probe
+        assert set(left) == {info.key for info in kept.store.storage.list()} | probe
         assert [key for key in left if key.endswith((".lock", ".lease", ".partial"))] == []
         assert {key.split("/")[0] for key in left} - probe == {
             *("raw", "state", "events", "user_days", "metrics", "published", "version.json"),
@@ -122,8 +129,9 @@ def test_a_whole_run_leaves_few_objects_of_state_and_holds_few_names(
 def test_every_file_of_a_whole_run_is_where_the_design_says(
     storage_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with filled_store(storage_address, tmp_path, monkeypatch) as filled:
-        keys = [info.key for info in filled.store.storage.list()]
+    with populated(storage_address, tmp_path, monkeypatch) as kept:
+        kept.bring_up_to_date()
+        keys = [info.key for info in kept.store.storage.list()]
     tables = {table.path: table for table in TABLES}
     for key in keys:
         path = re.sub(r"(/deployment=lab)?(/month=\d{4}-\d\d-01)?/data\.parquet$|\.(parquet|csv)$", "", key)

@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from renku_metrics.periods import midnight
@@ -22,38 +21,39 @@ from renku_metrics.tables import (
     USER_DAYS,
 )
 from renku_metrics_tests.every_table import TABLES
+from renku_metrics_tests.pipeline.kept_deployment import MONTHS, KeptDeployment, populated
 from renku_metrics_tests.plain_rows import Row, plain
 from renku_metrics_tests.present import YESTERDAY
-from renku_metrics_tests.store.filled_store import MONTHS, FilledStore, empty_store, filled_store
 
 NOON = midnight(YESTERDAY).replace(hour=12)
 ODD = "Ada's own words"
 
 
-def rows_of(filled: FilledStore, table: Table) -> list[Row]:
+def rows_of(kept: KeptDeployment, table: Table) -> list[Row]:
     places = [("lab", month) for month in MONTHS] if table.by_month else [("lab",)]
-    return plain(filled.store.read(table, places))
+    return plain(kept.store.read(table, places))
 
 
 def test_what_a_population_leaves_fits_and_fills_every_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with filled_store(str(tmp_path / "store"), tmp_path, monkeypatch) as filled:
-        assert [line for line in filled.said if "left out" in line] == []
+    with populated(str(tmp_path / "store"), tmp_path, monkeypatch) as kept:
+        kept.bring_up_to_date()
+        assert [line for line in kept.said if "left out" in line] == []
         for table in TABLES:
-            places = filled.store.partitions(table, "lab") if table.partitioned_by else [()]
-            rows = filled.store.read(table, places)
+            places = kept.store.partitions(table, "lab") if table.partitioned_by else [()]
+            rows = kept.store.read(table, places)
             table.check_shapes(table.typed(rows))
             if table.name not in ("revisions", "coverage"):
                 assert len(rows)
         # The people have ids, addresses and projects, so that shapes were put to the test.
-        assert {row["state"] for row in rows_of(filled, RAW_GITLAB_USERS)} >= {"active"}
-        assert all(row["keycloak_id"] for row in rows_of(filled, RAW_KEYCLOAK_LOGINS))
-        assert {row["user_link"] for row in rows_of(filled, USER_DAYS)} > {"keycloak_id", "gitlab_address"}
-        assert len({row["event_type"] for row in rows_of(filled, EVENTS)}) > 4
+        assert {row["state"] for row in rows_of(kept, RAW_GITLAB_USERS)} >= {"active"}
+        assert all(row["keycloak_id"] for row in rows_of(kept, RAW_KEYCLOAK_LOGINS))
+        assert {row["user_link"] for row in rows_of(kept, USER_DAYS)} > {"keycloak_id", "gitlab_address"}
+        assert len({row["event_type"] for row in rows_of(kept, EVENTS)}) > 4
 
 
 def test_odd_values_do_not_stop_a_pull_and_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with empty_store(str(tmp_path / "store"), tmp_path, monkeypatch) as filled:
-        gitlab, keycloak, amalthea = filled.lab.gitlab, filled.lab.keycloak, filled.lab.amalthea
+    with populated(str(tmp_path / "store"), tmp_path, monkeypatch) as kept:
+        gitlab, keycloak, amalthea = kept.lab.gitlab, kept.lab.keycloak, kept.lab.amalthea
         person = next(user for user in gitlab.users.values() if user.keycloak_id)
         person.state = ODD
         stranger = gitlab.add_user("eve", "eve@university.example", NOON, keycloak_id="f:1b2c:eve.of.the.directory")
@@ -72,49 +72,39 @@ def test_odd_values_do_not_stop_a_pull_and_are_not_kept(tmp_path: Path, monkeypa
         amalthea.change(session, odd, NOON.replace(minute=2))
         amalthea.restart(NOON.replace(minute=3))
 
-        filled.pull_everything()
-        filled.build_and_publish()
+        kept.bring_up_to_date()
 
-        [blocked] = [row for row in rows_of(filled, RAW_GITLAB_USERS) if row["gitlab_user_id"] == person.id]
+        [blocked] = [row for row in rows_of(kept, RAW_GITLAB_USERS) if row["gitlab_user_id"] == person.id]
         assert (blocked["state"], blocked["keycloak_id"]) == (None, person.keycloak_id)
-        [told] = [row for row in rows_of(filled, RAW_GITLAB_PROJECTS) if row["project_id"] == project.id]
+        [told] = [row for row in rows_of(kept, RAW_GITLAB_PROJECTS) if row["project_id"] == project.id]
         assert (told["visibility"], told["namespace_kind"], told["creator_id"]) == (None, None, project.creator_id)
-        [pushed] = [row for row in rows_of(filled, RAW_GITLAB_PUSHES) if row["push_id"] == push.id]
+        [pushed] = [row for row in rows_of(kept, RAW_GITLAB_PUSHES) if row["push_id"] == push.id]
         assert (pushed["commit_from"], pushed["commit_to"]) == (None, push.commit_to)
 
         # Ids that may be names are kept as hashes: the same of a person whatever source tells them.
-        [ada] = {row["keycloak_id"] for row in rows_of(filled, RAW_KEYCLOAK_USERS)} - uuids(filled)
-        logins = [row for row in rows_of(filled, RAW_KEYCLOAK_LOGINS) if row["keycloak_id"] == ada]
+        [ada] = {row["keycloak_id"] for row in rows_of(kept, RAW_KEYCLOAK_USERS)} - uuids(kept)
+        logins = [row for row in rows_of(kept, RAW_KEYCLOAK_LOGINS) if row["keycloak_id"] == ada]
         assert [row["client_id"] for row in sorted(logins, key=lambda row: row["occurred_at"])] == [None, "renku"]
-        sessions = [row for row in rows_of(filled, RAW_AMALTHEA_SESSIONS) if row["session_uid"] == session.uid]
+        sessions = [row for row in rows_of(kept, RAW_AMALTHEA_SESSIONS) if row["session_uid"] == session.uid]
         assert {row["keycloak_id"] for row in sessions} == {ada}
         assert [(row["namespace"], row["status"]) for row in sorted(sessions, key=lambda row: row["changed_at"])] == [
             ("renku", "starting"),
             ("renku", "running"),
             (None, None),
         ]
-        [eve] = [row for row in rows_of(filled, RAW_GITLAB_USERS) if row["gitlab_user_id"] == stranger.id]
+        [eve] = [row for row in rows_of(kept, RAW_GITLAB_USERS) if row["gitlab_user_id"] == stranger.id]
         assert len(eve["keycloak_id"]) == 64
 
         # What may be empty is left out, and told without the text. Projects come with both pulls of GitLab.
-        assert {line.removeprefix("lab: gitlab: ") for line in filled.said if "left out" in line} == {
+        assert {line.removeprefix("lab: gitlab: ") for line in kept.said if "left out" in line} == {
             "raw_gitlab_projects: 1 texts of namespace_kind are not one of user, group, and were left out",
             "raw_gitlab_projects: 1 texts of visibility are not one of private, internal, public, and were left out",
             "raw_gitlab_pushes: 1 texts of commit_from are not a commit id, and were left out",
             "raw_gitlab_users: 1 texts of state are not one lower case word, and were left out",
         }
-        for text in (*filled.said, *contents(tmp_path / "store")):
+        for text in (*kept.said, *kept.content().values()):
             assert [word for word in ("lovelace", "own words", "client of", "directory") if word in text.lower()] == []
 
 
-def uuids(filled: FilledStore) -> set[str]:
-    return {user.id for user in filled.lab.keycloak.users.values() if len(user.id) == 36}
-
-
-def contents(folder: Path) -> list[str]:
-    """Every file of the store as text, tables as their rows."""
-    return [
-        str(pq.ParquetFile(path).read().to_pylist()) if path.suffix == ".parquet" else path.read_text(encoding="utf-8")
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    ]
+def uuids(kept: KeptDeployment) -> set[str]:
+    return {user.id for user in kept.lab.keycloak.users.values() if len(user.id) == 36}

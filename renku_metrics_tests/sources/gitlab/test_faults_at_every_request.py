@@ -1,4 +1,4 @@
-"""The fifteen faults at which peers fail (facts/peers.md, C2), each at every request of a pull of everything."""
+"""Faults at which other programs stop or lose rows, each at every request of a pull of everything."""
 
 from __future__ import annotations
 
