@@ -21,6 +21,17 @@ ROOMS = [
     for room in re.findall(r"`([a-z_/.]+)`", line.split("|")[1])
 ]
 DAGSTER_IN = ("dagster/", "definitions.py", "commands/demo.py")
+# What these rooms may know of the others. The first three are pure: rows in, rows out.
+PURE = {"periods", "schema", "tables"}
+ALLOWED = {
+    "merging": PURE,
+    "events": PURE,
+    "metrics": PURE | {"events"},
+    "sources": PURE | {"deployments", "errors", "events", "merging", "object_storage"},
+    "store": PURE | {"errors", "merging", "object_storage"},
+}
+# What would let a pure room reach the world.
+REACHING_OUT = {"boto3", "botocore", "gitlab", "os", "pathlib", "requests", "socket", "subprocess", "time", "urllib3"}
 # What joins all sources; one more knows two of them, because they share what their servers may be asked.
 JOINING_SOURCES = {"registry.py": ".source", "budget.py": ".section"}
 
@@ -76,6 +87,34 @@ def test_imports_run_down_the_map() -> None:
     assert up == []
 
 
+@pytest.mark.parametrize("room", ALLOWED)
+def test_a_room_knows_of_no_other_than_it_may(room: str) -> None:
+    found = {
+        f"{path} imports {name}"
+        for path, name in imports(PRODUCT, "renku_metrics")
+        if room_of(path) == room and name.count(".") and room_of(name) in ROOMS
+        if room_of(name) not in ALLOWED[room] | {room}
+    }
+    assert found == set()
+
+
+def test_pure_rooms_reach_nothing_outside() -> None:
+    found = [
+        f"{path} imports {name}"
+        for path in modules(PRODUCT)
+        if room_of(path.relative_to(PROJECT).as_posix()) in PURE | {"merging", "events", "metrics"}
+        for name in imported(path)
+        if name.partition(".")[0] in REACHING_OUT
+    ]
+    assert found == []
+
+
+def test_a_command_starts_no_dagster_but_the_demo() -> None:
+    dagster = ("renku_metrics.dagster", "renku_metrics.definitions")
+    found = {path for path, name in imports(PRODUCT / "commands", "renku_metrics") if name.startswith(dagster)}
+    assert found == {"renku_metrics/commands/demo.py"}
+
+
 def test_dagster_is_imported_in_its_room_alone() -> None:
     found = {
         path.removeprefix("renku_metrics/")
@@ -89,7 +128,7 @@ def test_dagster_is_imported_in_its_room_alone() -> None:
     assert [path for path in sorted(found) if not path.startswith(DAGSTER_IN)] == []
 
 
-@pytest.mark.parametrize("folder", ["renku_metrics", "renkulab"])
+@pytest.mark.parametrize("folder", ["renku_metrics", "renkulab", "benchmarks"])
 def test_nothing_imports_the_tests(folder: str) -> None:
     assert imports(PROJECT / folder, "renku_metrics_tests") == []
 
