@@ -28,8 +28,8 @@ def show(weeks: int, months: int, deployments: tuple[str, ...]) -> None:
     A line is a week or month. Each core action has two figures: how many users did it at least once, and what share of
     the active users that is. If a line is not complete, its counts may be too low; the reason is printed below.
 
-    Exit code 0 when numbers are shown; 1 when nothing is published, at all or for a deployment that you named, or when
-    the store cannot be read; 2 when the command is typed wrongly.
+    Exit code 0 if numbers are shown; 1 if nothing is published, at all or for a deployment that you named, or if the
+    store cannot be read; 2 if the command is typed wrongly.
     """
     from renku_metrics.commands.show import show as show_published
 
@@ -45,8 +45,7 @@ def check(deployments: tuple[str, ...]) -> None:
     (it works, but numbers may suffer) or `failed` (a pull would fail, or would lose data). Nothing is pulled. One small
     object is written to the store and deleted again.
 
-    Exit code 0 when nothing failed; 1 when something did, or when a DEPLOYMENT is unknown; 2 when the command is typed
-    wrongly.
+    Exit code 0 if nothing failed; 1 if something did, or if a DEPLOYMENT is unknown; 2 if the command is typed wrongly.
     """
     from renku_metrics.commands.check import check as check_everything
 

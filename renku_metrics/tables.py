@@ -341,7 +341,7 @@ RAW_AMALTHEA_SESSIONS = Table(
         Column(
             "keycloak_id",
             pa.string(),
-            "Keycloak user of the session; missing when anonymous or unlabelled.",
+            "Keycloak user of the session; missing if the session is anonymous or has no label.",
             shape=KEYCLOAK_ID,
             person="keycloak",
         ),

@@ -59,7 +59,7 @@ def follow_built_months() -> Condition:
 
 
 def follow_changed_numbers() -> Condition:
-    """True when any number changed, and once a day, since coverage can change where no number does.
+    """True if any number changed, and once a day, because coverage can change without any number.
 
     Months are counted before the weeks in them. It waits for the weeks; else it would publish old ones.
     """
@@ -140,9 +140,9 @@ def sensor() -> dg.AutomationConditionSensorDefinition:
 
 @dataclass(frozen=True)
 class PullSchedule:
-    """When which tables are pulled, from the month of which day up to the running month.
+    """When a pull runs, and which tables it brings.
 
-    Also on the first, when no day of that month is over: the running week is made of both months.
+    It begins with the month of ``first_day`` and ends with the running month, because the running week may need both.
     """
 
     name: str

@@ -17,7 +17,7 @@ from renku_metrics.tables import COVERAGE, REVISIONS, published_table
 
 TIME = (
     "Periods are ISO weeks (Monday 00:00 UTC to Monday 00:00 UTC) and calendar months, UTC. A period is complete "
-    "when it is over and logins, commits and sessions cover each of its days. If something becomes known later, the "
+    "if it is over and logins, commits and sessions cover each of its days. If something becomes known later, the "
     "number changes, and revisions.parquet records a change of users or active users. Completeness and the share of "
     "unlinked users say how much is known today; their changes are not recorded."
 )
