@@ -43,7 +43,8 @@ def check(deployments: tuple[str, ...]) -> None:
 
     If you name no DEPLOYMENT, every file of RENKU_METRICS_DEPLOYMENTS is tried. One line per thing: `ok`, `warning`
     (it works, but numbers may suffer) or `failed` (a pull would fail, or would lose data). Nothing is pulled. One small
-    object is written to the store and deleted again.
+    object is written to the store and deleted again. On S3 another one, conditional-writes.probe, stays there: by it
+    renku-metrics learns whether the server writes on condition.
 
     Exit code 0 if nothing failed; 1 if something did, or if a DEPLOYMENT is unknown; 2 if the command is typed wrongly.
     """
