@@ -18,8 +18,9 @@ from renku_metrics.dagster.partitions import Grid
 from renku_metrics.dagster.raw import GROUP as RAW
 from renku_metrics.dagster.raw import RECONCILE
 from renku_metrics.metrics.dictionary import ACTIVE_USERS
-from renku_metrics.periods import ONE_DAY
+from renku_metrics.periods import ONE_DAY, ONE_HOUR
 from renku_metrics.sources.registry import raw_tables, source_of
+from renku_metrics.sources.source import OFTEN
 from renku_metrics.tables import EVENTS, RAW_GITLAB_COMMITS, RAW_GITLAB_PUSHES
 
 _ACTIVE_USERS_WEEKLY = ACTIVE_USERS.table("week").name
@@ -156,7 +157,7 @@ class PullSchedule:
 PULLS = (
     PullSchedule(
         name="logins_every_four_hours",
-        cron="15 */4 * * *",
+        cron=f"15 */{OFTEN // ONE_HOUR} * * *",
         tables=lambda: monthly_tables(often=True),
         first_day=lambda yesterday: yesterday,
         description="Logins, so often that none is lost, although Keycloak by default forgets them after a day.",
