@@ -8,6 +8,7 @@ from typing import Literal
 import pyarrow as pa
 
 from renku_metrics.schema import READ_BY, STRINGS, TIMESTAMP, Column, Person, Shape, Table
+from renku_metrics.user_ids import EMAIL_PREFIX, GITLAB_PREFIX
 
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _HASH = r"[0-9a-f]{64}"
@@ -22,7 +23,7 @@ SHA = Shape("a commit id", r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 KEYCLOAK_ID = Shape("a UUID or a keyed hash", f"{_UUID}|{_HASH}")
 UUID = Shape("a UUID", _UUID)
 ULID = Shape("a ULID", r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
-USER_ID = Shape("a user id", f"{_UUID}|{_HASH}|gitlab:[0-9]+|email:{_HASH}")
+USER_ID = Shape("a user id", f"{_UUID}|{_HASH}|{GITLAB_PREFIX}[0-9]+|{EMAIL_PREFIX}{_HASH}")
 PROJECT_ID = Shape("gitlab:<id> or renku:<ULID>", f"gitlab:[0-9]+|renku:{ULID.pattern}")
 TIME = Shape("a time", r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})")
 NUMBER = Shape("a number", r"[0-9]+")
@@ -341,7 +342,7 @@ RAW_AMALTHEA_SESSIONS = Table(
         Column(
             "keycloak_id",
             pa.string(),
-            "Keycloak user of the session; missing when anonymous or unlabelled.",
+            "Keycloak user of the session; missing if the session is anonymous or has no label.",
             shape=KEYCLOAK_ID,
             person="keycloak",
         ),

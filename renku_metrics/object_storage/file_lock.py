@@ -17,8 +17,8 @@ POLL_SECONDS = 0.2
 def locked(path: Path, longest_wait_seconds: float) -> Iterator[None]:
     """No other thread or process is in a block of the same path meanwhile.
 
-    The system lets go of the lock when its holder ends, however it ends. Raises TimeoutError when another held it for
-    too long, OSError when the file cannot be made.
+    The system lets go of the lock when its holder ends, however it ends. Raises TimeoutError if another held it for
+    too long, OSError if the file cannot be made.
     """
     until = time.monotonic() + longest_wait_seconds
     pause = FIRST_POLL_SECONDS
@@ -30,7 +30,7 @@ def locked(path: Path, longest_wait_seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        # As long as it is still held: whoever gets it next sees that it is no longer at its path.
+        # While the lock is still held, because whoever gets it next must see that the file is not at its path any more.
         path.unlink(missing_ok=True)
         os.close(handle)
 

@@ -54,7 +54,7 @@ class NoAnswerError(SourceError):
 
 
 class RefusedError(Exception):
-    """GitLab answered one request with a 4xx status; other requests may go on."""
+    """A source answered one request with a 4xx status; other requests may go on."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"status {status}")

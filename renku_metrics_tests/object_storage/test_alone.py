@@ -20,6 +20,7 @@ from renku_metrics.errors import StoreError
 from renku_metrics.object_storage import ObjectStorage, S3Storage, file_lock, interface, lease, open_storage
 
 SETTLE_SECONDS = lease.SETTLE_SECONDS
+HELD_TOO_LONG = "another run has held this for over an hour; wait for it, or end it$"
 OUT_OF_TOUCH = r"out of touch for so long that another may have begun; run it again$"
 NAME = "state/locks/renkulab-io-gitlab"
 HOLDER = f"""
@@ -137,7 +138,7 @@ def test_one_at_a_time(storage_address: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_who_waits_too_long_is_told_so(storage: ObjectStorage) -> None:
     with (
         storage.alone(NAME),
-        pytest.raises(StoreError, match=rf"{NAME}\S*: another pull has held this for over an hour$"),
+        pytest.raises(StoreError, match=rf"{NAME}\S*: {HELD_TOO_LONG}"),
         storage.alone(NAME),
     ):
         pytest.fail("two hold the same name")
@@ -176,12 +177,12 @@ def test_who_waits_goes_on_when_the_holder_is_done(storage_address: str) -> None
 @pytest.mark.usefixtures("impatient")
 def test_a_holder_that_is_killed_gives_way(storage: ObjectStorage, storage_address: str) -> None:
     with held_elsewhere(storage_address) as holder:
-        with pytest.raises(StoreError, match="another pull"), storage.alone(NAME):
+        with pytest.raises(StoreError, match="another run"), storage.alone(NAME):
             pytest.fail("held in two processes")
         holder.send_signal(signal.SIGKILL)
         holder.wait()
         if isinstance(storage, S3Storage):
-            with pytest.raises(StoreError, match="another pull"), storage.alone(NAME):
+            with pytest.raises(StoreError, match="another run"), storage.alone(NAME):
                 pytest.fail("taken over before it can be known that the holder is dead")
             grow_older(storage, lease.STALE_AFTER_SECONDS + 2)
         with storage.alone(NAME):
@@ -193,7 +194,7 @@ def test_a_lease_is_stale_only_after_several_refreshes_were_missed(lease_storage
     lease_storage.write(f"{NAME}.lease", b"someone else")
     grow_older(lease_storage, 3 * lease.REFRESH_SECONDS)
 
-    with pytest.raises(StoreError, match="another pull"), lease_storage.alone(NAME):
+    with pytest.raises(StoreError, match="another run"), lease_storage.alone(NAME):
         pytest.fail("taken over too early")
     assert lease_in(lease_storage) == b"someone else"
 
@@ -307,7 +308,7 @@ def test_of_two_that_take_a_free_lease_the_last_to_write_has_it(lease_storage: S
 
     # A server that does not make conditional writes atomic lets the rival's through.
     lease_storage._client.meta.events.register("before-call.s3.GetObject", be_late)
-    with pytest.raises(StoreError, match="another pull"), lease_storage.alone(NAME):
+    with pytest.raises(StoreError, match="another run"), lease_storage.alone(NAME):
         pytest.fail("two hold the same name")
     assert lease_in(lease_storage) == b"the rival"
 
