@@ -7,6 +7,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from renku_metrics.renku_words import COMMANDS, HELPERS, OPTIONS
 from renku_metrics.schema import READ_BY, STRINGS, TIMESTAMP, Column, Person, Shape, Table
 from renku_metrics.user_ids import EMAIL_PREFIX, GITLAB_PREFIX
 
@@ -35,9 +36,9 @@ EVENT_KEY = Shape(
     "the key of an event",
     f"[a-z_]+:(?:{SHA.pattern}|(?:{LABEL.pattern})?/{_UUID}(?:/[0-9]+)?|{_UUID}|{ULID.pattern}|[0-9]+)",
 )
-COMMAND = Shape("a sub-command of renku", r"[a-z]+(?:[ -][a-z]+){0,3}")
-OPTION = Shape("the name of an option", r"--[a-z]+(?:-[a-z]+)*")
-HELPER = Shape("what a helper commit of renku does", r"[a-z]+(?: [a-z]+){0,3}")
+COMMAND = Shape("a sub-command of renku", "|".join(COMMANDS))
+OPTION = Shape("the name of an option of renku", "|".join(OPTIONS))
+HELPER = Shape("what a helper commit of renku does", "|".join(HELPERS.values()))
 METRIC = Shape("the key of a metric", r"[a-z][a-z_]{0,59}")
 VERSION = Shape("the version of a definition", r"[0-9]+(?:\.[0-9]+)?")
 PERIOD = Shape(

@@ -233,7 +233,7 @@ def test_a_document_is_read_as_it_was_changed(ledger: Ledger, name: str, monkeyp
         document.__dict__.update(example.__dict__)
 
     assert read(ledger) == type(example)()
-    assert change(ledger, fill) == example
+    change(ledger, fill)
     assert read(ledger) == example
     # Neither of another deployment, nor another document.
     assert read(Ledger(ledger.store, "alps")) == type(example)()
@@ -241,7 +241,7 @@ def test_a_document_is_read_as_it_was_changed(ledger: Ledger, name: str, monkeyp
     assert ledger.pulled("keycloak") == Pulled()
 
     monkeypatch.setattr(Store, "replace", lambda *_: pytest.fail("was written again"))
-    assert change(ledger, fill) == example
+    change(ledger, fill)
 
 
 SPANS = st.lists(
@@ -333,9 +333,8 @@ def test_who_loses_again_and_again_is_told_so(ledger: Ledger) -> None:
 
     with pytest.raises(StoreError) as error:
         ledger.change_erased(lose)
-    assert str(error.value) == (
-        "state/deployment=lab/erased.json: other processes keep changing this; run this again later"
-    )
+    address = ledger.store.storage.address("state/deployment=lab/erased.json")
+    assert str(error.value) == f"{address}: other processes keep writing this; run this again later"
 
 
 def test_rows_that_another_merges_at_the_same_time_are_not_lost(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
