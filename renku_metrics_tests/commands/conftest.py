@@ -56,7 +56,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
     monkeypatch.setenv("RENKU_METRICS_DEPLOYMENTS", str(tmp_path / "deployments"))
     monkeypatch.setenv("RENKU_METRICS_HASH_KEY", "a key of tests")
     for module in (findings, check_gitlab, check_keycloak):
-        monkeypatch.setattr(module, "PATIENCE", Patience(tries=1))
+        monkeypatch.setattr(module, "SHORT_PATIENCE", Patience(tries=1))
     with lab:
         yield lab
 
