@@ -160,3 +160,22 @@ def test_a_package_says_what_belongs_in_it_and_what_does_not(package: Path) -> N
     assert "belong" in words
     # Where else something belongs, or that it does not belong here.
     assert re.search(r"\b(not|nothing|belongs? in)\b", words)
+
+
+def constants(path: Path) -> Iterator[tuple[str, str]]:
+    """Name and value of each constant of a module, as they are written."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                for name in ast.walk(target):
+                    if isinstance(name, ast.Name) and name.id.isupper():
+                        yield name.id, ast.unparse(node.value)
+
+
+def test_no_two_modules_give_one_name_to_two_constants() -> None:
+    places: dict[str, list[str]] = {}
+    for path in modules(PRODUCT):
+        for name, value in constants(path):
+            places.setdefault(name, []).append(f"{path.relative_to(PRODUCT)}: {value}")
+    assert {"DAY", "KINDS"} <= places.keys()
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

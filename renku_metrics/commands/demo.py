@@ -13,7 +13,7 @@ import click
 
 from renku_metrics.commands.show import show
 from renku_metrics.dagster.materializing import materialize
-from renku_metrics.dagster.published import NAME as PUBLISHED
+from renku_metrics.dagster.published import PUBLISHED
 from renku_metrics.errors import RenkuMetricsError
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.periods import ONE_DAY, Period

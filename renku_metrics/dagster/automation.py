@@ -15,8 +15,7 @@ import dagster as dg
 
 from renku_metrics.dagster import partitions
 from renku_metrics.dagster.partitions import Grid
-from renku_metrics.dagster.raw import GROUP as RAW
-from renku_metrics.dagster.raw import RECONCILE
+from renku_metrics.dagster.raw import RAW_GROUP, RECONCILE
 from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.periods import ONE_DAY, ONE_HOUR
 from renku_metrics.sources.registry import raw_tables, source_of
@@ -116,7 +115,7 @@ def automated(assets: Iterable[dg.AssetsDefinition], grid: Grid) -> list[dg.Asse
     """The same assets, those that are not raw with the condition they follow."""
 
     def with_condition(asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
-        if {spec.group_name for spec in asset.specs} == {RAW}:
+        if {spec.group_name for spec in asset.specs} == {RAW_GROUP}:
             return asset
         if asset.partitions_def is None:
             condition = follow_changed_numbers()

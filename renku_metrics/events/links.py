@@ -11,7 +11,7 @@ from renku_metrics import user_ids
 from renku_metrics.tables import USER_LINKS
 
 # The first rule is for logins and sessions. The others are for commits, in this order: the first that holds decides.
-KEYCLOAK_ID, *COMMIT_RULES = USER_LINKS
+KEYCLOAK_LINK, *COMMIT_RULES = USER_LINKS
 
 
 class Identities:

@@ -15,7 +15,7 @@ from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.schema import Table
 from renku_metrics.tables import COVERAGE, REVISIONS, published_table
 
-TIME = (
+ABOUT_PERIODS = (
     "Periods are ISO weeks (Monday 00:00 UTC to Monday 00:00 UTC) and calendar months, UTC. A period is complete "
     "if it is over and logins, commits and sessions cover each of its days. If something becomes known later, the "
     "number changes, and revisions.parquet records a change of users or active users. Completeness and the share of "
@@ -28,7 +28,7 @@ INTRODUCTION = f"""# Metrics
 What each published number means. This page is made from the declarations in `renku_metrics/metrics/dictionary.py`;
 change those, raise the version, and run `python -m renku_metrics.metrics.documents > docs/metrics.md`.
 
-{TIME}
+{ABOUT_PERIODS}
 
 A user is counted once per period and deployment. So weeks do not add up to a month. A person on two deployments is two
 users, so numbers of deployments do not add up either.
@@ -48,7 +48,7 @@ A section lists only the gaps of its own metric. The gaps that several metrics s
 def definitions(core_actions: Sequence[CoreAction] = CORE_ACTIONS) -> dict[str, Any]:
     """The whole dictionary, for definitions.json."""
     return {
-        "time": TIME,
+        "time": ABOUT_PERIODS,
         "denominator": _fields(ACTIVE_USERS),
         "core_actions": [_fields(action) for action in core_actions],
     }

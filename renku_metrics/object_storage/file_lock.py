@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 FIRST_POLL_SECONDS = 0.001
-POLL_SECONDS = 0.2
+LONGEST_POLL_SECONDS = 0.2
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def locked(path: Path, longest_wait_seconds: float) -> Iterator[None]:
     while (handle := _take(path)) is None:
         if time.monotonic() > until:
             raise TimeoutError
-        time.sleep(min(pause, POLL_SECONDS))
+        time.sleep(min(pause, LONGEST_POLL_SECONDS))
         pause *= 2
     try:
         yield

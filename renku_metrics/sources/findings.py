@@ -11,7 +11,7 @@ from renku_metrics.sources.http import Patience, RefusedError
 
 Level = Literal["ok", "warning", "failed"]
 # Short, because a person waits for the answer.
-PATIENCE = Patience(tries=2, longest_asked_wait=10.0)
+SHORT_PATIENCE = Patience(tries=2, longest_asked_wait=10.0)
 
 
 @dataclass(frozen=True)

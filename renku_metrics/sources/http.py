@@ -33,6 +33,8 @@ PIECE = 65_536
 
 # A wait of so many seconds is worth a line.
 LONG_WAIT = 10.0
+# How many items a page of a list holds. GitLab gives no more.
+PAGE_LENGTH = 100
 
 
 Say = Callable[[str], None]

@@ -46,7 +46,7 @@ def lease_storage(bucket: str) -> S3Storage:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_lock, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(file_lock, "LONGEST_POLL_SECONDS", 0.001)
     monkeypatch.setattr(lease, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.001)
 

@@ -24,7 +24,7 @@ from renku_metrics.sources.http import Say
 from renku_metrics.sources.source import Batch, Harvest, Request, Source, Stored
 from renku_metrics.tables import (
     COMMAND,
-    DAY,
+    DATE,
     HELPER,
     KEYED_HASH,
     NOTHING,
@@ -105,7 +105,7 @@ GITLAB = Source(
     ),
     events_from=(RAW_GITLAB_COMMITS, RAW_GITLAB_PROJECTS, RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS),
     events=from_commits,
-    state_texts=any_of(NOTHING, NUMBER, WORD, TIME, DAY, KEYED_HASH, BRANCH, SHA, COMMAND, OPTION, HELPER),
+    state_texts=any_of(NOTHING, NUMBER, WORD, TIME, DATE, KEYED_HASH, BRANCH, SHA, COMMAND, OPTION, HELPER),
     check=check_gitlab,
     plan=_plan,
     lock=lock_of_gitlab,

@@ -9,7 +9,7 @@ from typing import Any
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.periods import ONE_DAY, in_words
-from renku_metrics.sources.findings import PATIENCE, Finding, attempts, failed, ok, warning
+from renku_metrics.sources.findings import SHORT_PATIENCE, Finding, attempts, failed, ok, warning
 from renku_metrics.sources.keycloak.admin import KeycloakAdmin
 from renku_metrics.sources.keycloak.realm import saves_logins
 from renku_metrics.sources.keycloak.section import Keycloak
@@ -42,7 +42,7 @@ def check_keycloak(deployment: Deployment, _now: dt.datetime) -> Iterator[Findin
 class _Checks:
     def __init__(self, deployment: Deployment) -> None:
         self._keycloak = deployment.configured(Keycloak)
-        self._admin = KeycloakAdmin(deployment, PATIENCE)
+        self._admin = KeycloakAdmin(deployment, SHORT_PATIENCE)
 
     def answers(self) -> Finding:
         self._admin.check_client()

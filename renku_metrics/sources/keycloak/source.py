@@ -16,7 +16,7 @@ from renku_metrics.sources.keycloak.cost import cost_of_pull
 from renku_metrics.sources.keycloak.realm import KeycloakSource, LoginsState
 from renku_metrics.sources.keycloak.section import Keycloak
 from renku_metrics.sources.source import OFTEN, Batch, Harvest, Request, Source, Stored
-from renku_metrics.tables import DAY, RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_USERS, TIME, WORD, any_of
+from renku_metrics.tables import DATE, RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_USERS, TIME, WORD, any_of
 
 
 def _users(request: Request) -> Iterator[Batch]:
@@ -45,7 +45,7 @@ KEYCLOAK = Source(
     ),
     events_from=(RAW_KEYCLOAK_LOGINS,),
     events=from_logins,
-    state_texts=any_of(WORD, TIME, DAY),
+    state_texts=any_of(WORD, TIME, DATE),
     check=check_keycloak,
     plan=_plan,
     lock=lock_of_keycloak,
