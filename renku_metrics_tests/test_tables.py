@@ -109,7 +109,14 @@ def test_no_shape_takes_an_address_or_what_somebody_wrote(shape: Any) -> None:
     assert shape.strays(pa.array(personal)) == len(personal)
 
 
-CLIENTS = ("Ada", "ada.lovelace", "192.0.2.7", "2001:db8::7", "https://renkulab.io/ada", PERSONAL[8])
+CLIENTS = (
+    "Ada",
+    "ada.lovelace",
+    "192.0.2.7",
+    "2001:db8::7",
+    "https://renkulab.io/ada",
+    "registry.renkulab.io/ada/flights:8f1a2b3",
+)
 
 
 def test_raw_tables_are_those_of_the_design() -> None:

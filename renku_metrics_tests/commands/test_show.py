@@ -165,7 +165,7 @@ def test_help_says_where_numbers_come_from_what_they_are_and_how_it_ends() -> No
     text = " ".join(show("--help").output.split())
     assert "the store that RENKU_METRICS_STORE names" in text
     assert "two figures: how many users did it at least once, and what share of the active users that is" in text
-    assert "Exit code 0 when numbers are shown; 1 when" in text
+    assert "Exit code 0 if numbers are shown; 1 if" in text
     assert "INTEGER RANGE" not in text
 
 
