@@ -52,7 +52,7 @@ class Bucket:
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         for key, content in sorted(self.objects.items()):
-            yield ObjectInfo(key, len(content), str(hash(content)))
+            yield ObjectInfo(key, str(hash(content)))
 
     def read(self, key: str) -> bytes:
         self.reads[key] += 1
