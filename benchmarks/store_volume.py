@@ -231,7 +231,7 @@ def report(store: Store) -> str:
     for info in store.storage.list():
         parts = info.key.split("/")
         folder = "/".join(parts[:2]) if parts[0] == "raw" else parts[0]
-        sizes.setdefault(folder, []).append(info.size)
+        sizes.setdefault(folder, []).append(len(store.storage.read(info.key)))
     rows = {}
     for table in (*of_deployment(), RAW_GITLAB_COMMITS, RAW_GITLAB_PUSHES, RAW_KEYCLOAK_LOGINS, RAW_AMALTHEA_SESSIONS):
         rows[table.path] = len(store.read(table, store.partitions(table, NAME)))

@@ -63,9 +63,13 @@ def ranges_of_days(days: Iterable[dt.date]) -> list[tuple[dt.date, dt.date]]:
 
 
 def now() -> dt.datetime:
-    """The present time, UTC, in whole milliseconds, as the tables keep times."""
-    present = dt.datetime.now(dt.UTC)
-    return present.replace(microsecond=present.microsecond // 1000 * 1000)
+    """The present time, UTC, in whole milliseconds."""
+    return whole_milliseconds(dt.datetime.now(dt.UTC))
+
+
+def whole_milliseconds(time: dt.datetime) -> dt.datetime:
+    """The time without the rest that tables do not keep."""
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)
 
 
 def in_words(duration: dt.timedelta) -> str:

@@ -225,12 +225,11 @@ RAW_GITLAB_COMMITS = Table(
             person="address",
             unless=("author_address_kind", "shared"),
         ),
-        Column(
+        _reading(
             "author_address_kind",
             pa.string(),
             "personal, noreply (of this deployment), bot, or shared (empty and default addresses).",
             required=True,
-            merge="reading",
             shape=one_of("personal", "noreply", "bot", "shared"),
         ),
         _reading(

@@ -20,7 +20,7 @@ from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.periods import ONE_DAY, ONE_HOUR
 from renku_metrics.sources.registry import raw_tables, source_of
 from renku_metrics.sources.source import OFTEN
-from renku_metrics.tables import EVENTS, RAW_GITLAB_COMMITS, RAW_GITLAB_PUSHES
+from renku_metrics.tables import EVENTS
 
 _ACTIVE_USERS_WEEKLY = ACTIVE_USERS.table("week").name
 When = dg.AutomationCondition
@@ -36,6 +36,11 @@ def whole_tables() -> list[str]:
 def monthly_tables(*, often: bool = False) -> list[str]:
     """The raw tables of what happened, by month; with ``often`` only those of sources that forget."""
     return [table.name for table in raw_tables() if table.by_month and (source_of(table).often or not often)]
+
+
+def reconciled_tables() -> list[str]:
+    """The raw tables, by month, that a reconciliation reads again."""
+    return [table.name for table in raw_tables() if table.by_month and source_of(table).reconciled]
 
 
 def follow_changed_tables() -> Condition:
@@ -185,7 +190,7 @@ PULLS = (
     PullSchedule(
         name="reconciliation_monthly",
         cron="0 18 15 * *",
-        tables=lambda: [RAW_GITLAB_PUSHES.name, RAW_GITLAB_COMMITS.name],
+        tables=reconciled_tables,
         first_day=lambda yesterday: yesterday,
         description="Lists every project and branch in full, and says what earlier pulls had missed.",
         tags={RECONCILE: "true"},

@@ -88,5 +88,5 @@ def _materialized(
             **facts,
         }
         yield Materialized(
-            table.name, f"{deployment}|{start}", version, metadata, {"deployment": deployment, kind: start}
+            table.name, partitions.key(deployment, start), version, metadata, {"deployment": deployment, kind: start}
         )

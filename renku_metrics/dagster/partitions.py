@@ -65,9 +65,9 @@ class Grid:
         return self.first_month <= dt.date.fromisoformat(partition[1]) <= now.astimezone(dt.UTC).date()
 
 
-def key(deployment: str, time: str) -> str:
-    """The partition key of a deployment and a week or month."""
-    return f"{deployment}|{time}"
+def key(*dimensions: str) -> str:
+    """The partition key of a deployment, or of a deployment and a week or month."""
+    return "|".join(dimensions)
 
 
 def range_tags(deployment: str, first: dt.date, last: dt.date) -> dict[str, str]:

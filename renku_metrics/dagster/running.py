@@ -59,7 +59,7 @@ def materialized(
     return [
         Materialized(
             asset=table.name,
-            key="|".join(partition),
+            key=partitions.key(*partition),
             version=(versions or {}).get(partition, state.version),
             dimensions=dict(zip(table.partitioned_by, partition, strict=True)) if len(partition) > 1 else {},
             metadata={

@@ -132,7 +132,7 @@ def days_without_users(sessions: pd.DataFrame) -> set[str]:
     ``sessions`` is a frame of RAW_AMALTHEA_SESSIONS of whole days. Such a day must not count as seen: by default
     Amalthea labels no session, and nobody would be counted. docs/sources/amalthea.md#no-label-by-default
     """
-    created_today = sessions["created_at"].dt.strftime("%Y-%m-%d") == sessions["event_day"]
+    created_today = _day(sessions["created_at"]) == sessions["event_day"]
     lines = sessions[created_today & ~sessions["anonymous"].astype(bool)]
     # Any line of a session may name its user.
     nameless = lines.groupby(["event_day", "namespace", "session_uid"], dropna=False)["keycloak_id"].count() == 0

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
-from renku_metrics.metrics.definition import CoreAction, Denominator, Metric
+from renku_metrics.metrics.definition import Denominator, Metric
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.periods import Period
 from renku_metrics.tables import USER_LINKS
 from renku_metrics.user_ids import EMAIL_PREFIX
-
-# A frame with the columns user_id and group, or a function of deployment and user id (None: in no group).
-Groups = pd.DataFrame | Callable[[str, str], str | None]
 
 
 def count(
@@ -36,31 +33,29 @@ def count(
     return metric.table(periods[0].kind).conform(rows)
 
 
-def by_group(
-    user_days: pd.DataFrame,
-    groups: Groups,
-    periods: Sequence[Period],
-    core_actions: Sequence[CoreAction] = CORE_ACTIONS,
-) -> pd.DataFrame:
+def by_group(user_days: pd.DataFrame, groups: pd.DataFrame, periods: Sequence[Period]) -> pd.DataFrame:
     """The published numbers for groups of users, such as the people of an institution; for analysts.
 
-    ``user_days`` may hold several deployments. ``groups`` is a frame with the columns ``user_id`` and ``group`` (and
-    ``deployment``, if several deployments could have the same user id), or a function of deployment and user id. A user
-    in two groups counts in both, and a user in none is left out, so groups do not add up.
+    ``user_days`` may hold several deployments. ``groups`` has the columns ``user_id`` and ``group`` (and
+    ``deployment``, if several deployments could have the same user id). A user in two groups counts in both, and a user
+    in none is left out, so groups do not add up.
 
     One row per deployment, period, group in which somebody was active, and core action: ``deployment``, ``period``,
     ``group``, ``core_action``, ``users``, ``active_users``, ``share``. The published row of the same deployment, period
     and core action says whether the period is complete. These numbers are not published: small groups name people.
 
-    Raises ValueError if the frame ``groups`` lacks a column or has another one.
+    Raises ValueError if ``groups`` lacks a column or has another one.
     """
-    membership = _membership(user_days, groups)
+    if set(groups) - {"deployment"} != {"user_id", "group"}:
+        given = ", ".join(map(str, groups))
+        raise ValueError(f"groups has the columns {given}; it needs user_id and group, and may have deployment")
+    membership = groups.dropna(subset=["group"]).drop_duplicates()
     on = [column for column in ("deployment", "user_id") if column in membership]
     rows = []
     for deployment, days in user_days.merge(membership, on=on).groupby("deployment"):
         active = _users(days, str(deployment), ACTIVE_USERS.event_types, periods, ["group"])
         active_users = active.groupby(["period", "group"]).size().rename("active_users")
-        for action in core_actions:
+        for action in CORE_ACTIONS:
             did = _users(days, str(deployment), action.event_types, periods, ["group"])
             users = did.groupby(["period", "group"]).size().reindex(active_users.index, fill_value=0).rename("users")
             counted = pd.concat([users, active_users], axis="columns").reset_index()
@@ -99,15 +94,3 @@ def _rows(
     return pd.DataFrame({periods[0].kind: starts, **counts}).assign(
         deployment=deployment, definition=version, computed_at=pd.Timestamp(computed_at).as_unit("ms")
     )
-
-
-def _membership(user_days: pd.DataFrame, groups: Groups) -> pd.DataFrame:
-    if isinstance(groups, pd.DataFrame):
-        if set(groups) - {"deployment"} != {"user_id", "group"}:
-            given = ", ".join(map(str, groups))
-            raise ValueError(f"groups has the columns {given}; it needs user_id and group, and may have deployment")
-        return groups.dropna(subset=["group"]).drop_duplicates()
-    users = user_days[["deployment", "user_id"]].drop_duplicates()
-    pairs = zip(users["deployment"], users["user_id"], strict=True)
-    group = pd.Series([groups(*pair) for pair in pairs], index=users.index, dtype=object)
-    return users.assign(group=group).dropna(subset=["group"])

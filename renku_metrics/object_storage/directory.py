@@ -98,8 +98,7 @@ class DirectoryStorage:
                 if key.startswith(prefix) and not _is_own(name):
                     # A file that is deleted meanwhile is not listed.
                     with contextlib.suppress(FileNotFoundError):
-                        status = path.stat()
-                        found.append(ObjectInfo(key, status.st_size, _version(status)))
+                        found.append(ObjectInfo(key, _version(path.stat())))
         return iter(sorted(found, key=lambda info: info.key))
 
     @contextlib.contextmanager

@@ -33,7 +33,6 @@ class ObjectInfo:
     """One object of a listing. ``version`` changes whenever its content does."""
 
     key: str
-    size: int
     version: str
 
 

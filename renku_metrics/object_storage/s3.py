@@ -93,7 +93,7 @@ class S3Storage:
                 for item in page.get("Contents", []):
                     key = item["Key"].removeprefix(self._prefix)
                     if key != PROBE and not key.endswith(LEASE):
-                        yield ObjectInfo(key, item["Size"], version_of(item["ETag"]))
+                        yield ObjectInfo(key, version_of(item["ETag"]))
         except S3_ERRORS as error:
             raise self._explain(prefix, error) from None
 

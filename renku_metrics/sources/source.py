@@ -85,7 +85,8 @@ class Source:
     where. ``state_texts``: the shape of every text of its state, so that nothing personal is kept there. ``lock``: the
     name of the lock that a pull holds; sources with the same lock wait for each other. ``plan``: lines that say what
     the next pull costs, from the state and the stored rows. ``clear_state``: takes erased people, given by user ids,
-    out of the state, and counts what it took. ``often``: it is pulled every OFTEN, because it forgets. ``within``:
+    out of the state, and counts what it took. ``reconciled``: a pull can read everything
+    again, and so find what earlier pulls missed. ``often``: it is pulled every OFTEN, because it forgets. ``within``:
     a pull is overdue if the last one that saw everything is older; None if the store does not know when that was.
     """
 
@@ -100,6 +101,7 @@ class Source:
     plan: Callable[[Deployment, bytes | None, Stored, dt.datetime, Say], Iterator[str]]
     lock: Callable[[Deployment], str]
     clear_state: Callable[[bytes, Callable[[str], bool]], tuple[bytes, int]] = _keep_all
+    reconciled: bool = False
     often: bool = False
     within: dt.timedelta | None = None
 

@@ -75,7 +75,7 @@ def test_a_write_replaces_all_of_it(storage: ObjectStorage) -> None:
     storage.write("x", b"short")
 
     assert storage.read("x") == b"short"
-    assert [(info.key, info.size) for info in storage.list()] == [("x", 5)]
+    assert [info.key for info in storage.list()] == ["x"]
 
 
 def test_any_key_will_do(storage: ObjectStorage) -> None:

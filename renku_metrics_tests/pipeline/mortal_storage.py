@@ -54,10 +54,10 @@ class MortalStorage:
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         with self._changing:
-            found = sorted(self._objects.items())
-        for key, (content, version) in found:
+            found = sorted((key, version) for key, (_, version) in self._objects.items())
+        for key, version in found:
             if key.startswith(prefix):
-                yield ObjectInfo(key, len(content), version)
+                yield ObjectInfo(key, version)
 
     @contextmanager
     def alone(self, name: str) -> Iterator[MortalStorage]:

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from renku_metrics.deployments import Deployment
+from renku_metrics.periods import whole_milliseconds
 from renku_metrics.schema import Shape
 from renku_metrics.tables import LABEL, ULID, UUID, WORD
 
@@ -127,7 +128,7 @@ def _instant(value: object) -> dt.datetime | None:
         time = utc(dt.datetime.fromisoformat(value))
     except (ValueError, OverflowError):
         return None
-    return time.replace(microsecond=time.microsecond // 1000 * 1000)
+    return whole_milliseconds(time)
 
 
 def utc(time: dt.datetime) -> dt.datetime:

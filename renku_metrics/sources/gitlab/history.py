@@ -13,13 +13,14 @@ from renku_metrics.deployments import Deployment
 from renku_metrics.periods import Span, midnight
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.crew import Crew
+from renku_metrics.sources.gitlab.branches import UnreadError, find_project
 from renku_metrics.sources.gitlab.changes import ListedProject, is_overdue, list_active, listed_project, waiting
 from renku_metrics.sources.gitlab.client import GitLabClient
 from renku_metrics.sources.gitlab.commits import commits_frame
 from renku_metrics.sources.gitlab.project_reader import Dating, ProjectRead, ProjectReader
 from renku_metrics.sources.gitlab.projects import check_administrator
 from renku_metrics.sources.gitlab.state import GitLabState, ProjectState
-from renku_metrics.sources.http import NoAnswerError, RefusedError, Say, say_nothing
+from renku_metrics.sources.http import NoAnswerError, Say, say_nothing
 from renku_metrics.sources.progress import Progress
 from renku_metrics.sources.source import Batch, Fact
 from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_GITLAB_PROJECTS, RAW_GITLAB_PUSHES
@@ -35,7 +36,6 @@ UNANSWERED_IN_A_ROW = 10
 class Summary:
     """What a pull saw. ``unread``: the projects that could not be read, with the reason."""
 
-    started_at: dt.datetime
     listed: int = 0
     read: int = 0
     commits: int = 0
@@ -67,7 +67,7 @@ class History:
         anew: bool = False,
         say: Say = say_nothing,
     ) -> None:
-        self.summary = Summary(pulled_at)
+        self.summary = Summary()
         self._client = client
         self._deployment = deployment
         self._pulled_at = pulled_at
@@ -170,28 +170,19 @@ class History:
     def _looked_up(self, project_id: int, known: ProjectState) -> Iterator[ListedProject]:
         """A project that waits to be read, although its last activity may be long ago."""
         try:
-            project = self._client.get(f"/projects/{project_id}")
-        except RefusedError as error:
-            if error.status == 404:
-                # GitLab answers the same if the token may not see the project:
-                # docs/sources/gitlab.md#a-hidden-project-looks-like-one-that-is-gone
-                self._confirm_rights()
-                known.unread, known.importing, known.closed_at = False, False, self._pulled_at
-                return
-            if error.status == 403:
-                check_administrator(self._client)
-            trouble = f"the project was refused with status {error.status}"
-        except NoAnswerError as error:
-            trouble = error.trouble
-        else:
-            found = listed_project(project, known, self._deployment.name, self._pulled_at)
-            if found.disabled:
-                known.unread, known.closed_at = False, self._pulled_at
-            else:
-                yield found
+            project = find_project(self._client, project_id)
+        except (UnreadError, NoAnswerError) as error:
+            known.unread, known.closed_at = True, None
+            self.summary.unread[project_id] = error.trouble if isinstance(error, NoAnswerError) else str(error)
             return
-        known.unread, known.closed_at = True, None
-        self.summary.unread[project_id] = trouble
+        if project is None:
+            known.unread, known.importing, known.closed_at = False, False, self._pulled_at
+            return
+        found = listed_project(project, known, self._deployment.name, self._pulled_at)
+        if found.disabled:
+            known.unread, known.closed_at = False, self._pulled_at
+        else:
+            yield found
 
     def _facts(self) -> dict[str, Fact]:
         summary = self.summary

@@ -109,6 +109,7 @@ GITLAB = Source(
     check=check_gitlab,
     plan=_plan,
     lock=lock_of_gitlab,
+    reconciled=True,
     # Pulls run daily. One may fail, and the next one may wait for its turn.
     within=dt.timedelta(hours=54),
     clear_state=_clear_state,
