@@ -55,10 +55,6 @@ class S3Storage:
             raise FileNotFoundError(self.address(key))
         return found
 
-    def write(self, key: str, content: bytes) -> None:
-        with self._changing(key):
-            self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=Body(content))
-
     def replace(self, key: str, content: bytes, version: str | None) -> str:
         # Where the server ignores conditions, only who holds a name may compare and write. Who holds none holds the
         # object's own for that long; so there all who replace an object must hold the same name, or none.

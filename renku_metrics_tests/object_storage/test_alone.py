@@ -94,15 +94,24 @@ def lose_to_an_heir(storage: S3Storage) -> None:
     heir = open_storage(storage.address())
     # The first to be taken is the first to be listed.
     refresher = next(thread for thread in threading.enumerate() if thread.name == "lease")
-    storage._client.meta.events.register(
-        "before-call.s3.GetObject", lambda **_: heir.write(f"{NAME}.lease", b"the heir")
-    )
+    storage._client.meta.events.register("before-call.s3.GetObject", lambda **_: write_lease(heir, b"the heir"))
     refresher.join(timeout=10)
 
 
 def stored(storage: S3Storage) -> list[str]:
     """All that is in the bucket, what is not listed too."""
     return [item["Key"] for item in storage._client.list_objects_v2(Bucket=storage._bucket).get("Contents", [])]
+
+
+def write_lease(storage: ObjectStorage, holder: bytes) -> None:
+    """As another holder does."""
+    assert isinstance(storage, S3Storage)
+    storage._client.put_object(Bucket=storage._bucket, Key=f"{storage._prefix}{NAME}.lease", Body=holder)
+
+
+def count_one_more(held: ObjectStorage) -> None:
+    content, version = held.read_versioned("count")
+    held.replace("count", str(int(content) + 1).encode(), version)
 
 
 def lease_in(storage: S3Storage) -> bytes:
@@ -113,16 +122,16 @@ def test_one_at_a_time(storage_address: str, monkeypatch: pytest.MonkeyPatch) ->
     # Longer than a request takes, as in earnest.
     monkeypatch.setattr(lease, "SETTLE_SECONDS", SETTLE_SECONDS)
     storage = open_storage(storage_address)
-    storage.write("count", b"0")
+    storage.replace("count", b"0", None)
     inside: list[int] = []
 
     def count_up(_: int) -> None:
         # Each opens its own, as each run does.
         own = open_storage(storage_address)
-        with own.alone(NAME):
+        with own.alone(NAME) as held:
             inside.append(1)
             most.append(len(inside))
-            own.write("count", str(int(own.read("count")) + 1).encode())
+            count_one_more(held)
             inside.pop()
 
     most: list[int] = []
@@ -190,7 +199,7 @@ def test_a_holder_that_is_killed_gives_way(storage: ObjectStorage, storage_addre
 
 @pytest.mark.usefixtures("impatient")
 def test_a_lease_is_stale_only_after_several_refreshes_were_missed(lease_storage: S3Storage) -> None:
-    lease_storage.write(f"{NAME}.lease", b"someone else")
+    write_lease(lease_storage, b"someone else")
     grow_older(lease_storage, 3 * lease.REFRESH_SECONDS)
 
     with pytest.raises(StoreError, match="another pull"), lease_storage.alone(NAME):
@@ -199,13 +208,13 @@ def test_a_lease_is_stale_only_after_several_refreshes_were_missed(lease_storage
 
 
 def test_of_several_that_take_over_one_gets_in_at_a_time(lease_storage: S3Storage) -> None:
-    lease_storage.write("count", b"0")
-    lease_storage.write(f"{NAME}.lease", b"someone dead")
+    lease_storage.replace("count", b"0", None)
+    write_lease(lease_storage, b"someone dead")
     grow_older(lease_storage, 2 * lease.STALE_AFTER_SECONDS)
 
     def count_up(_: int) -> None:
-        with lease_storage.alone(NAME):
-            lease_storage.write("count", str(int(lease_storage.read("count")) + 1).encode())
+        with lease_storage.alone(NAME) as held:
+            count_one_more(held)
 
     with pytest.MonkeyPatch.context() as patch:
         # Longer than a request takes, as in earnest.
@@ -247,7 +256,7 @@ def test_a_holder_that_was_suspended_leaves_the_lease_to_its_heir(
     def sleep_through_it() -> None:
         with lease_storage.alone(NAME):
             events = lease_storage._client.meta.events
-            events.register("before-call.s3.GetObject", lambda **_: heir.write(f"{NAME}.lease", b"the heir"))
+            events.register("before-call.s3.GetObject", lambda **_: write_lease(heir, b"the heir"))
             events.register("after-call.s3.GetObject", lambda **_: looked.release())
             assert looked.acquire(timeout=10)
 
@@ -303,7 +312,7 @@ def test_of_two_that_take_a_free_lease_the_last_to_write_has_it(lease_storage: S
     def be_late(**_: object) -> None:
         looks.append(1)
         if len(looks) == 2:
-            rival.write(f"{NAME}.lease", b"the rival")
+            write_lease(rival, b"the rival")
 
     # A server that does not make conditional writes atomic lets the rival's through.
     lease_storage._client.meta.events.register("before-call.s3.GetObject", be_late)
@@ -332,10 +341,10 @@ def test_a_holder_that_lost_its_lease_changes_nothing_any_more(
 
     def work_on() -> None:
         with lease_storage.alone(NAME) as held:
-            held.write("count", b"1")
+            version = held.replace("count", b"1", None)
             lose_to_an_heir(lease_storage)
             with pytest.raises(StoreError, match=OUT_OF_TOUCH):
-                held.write("count", b"2")
+                held.replace("count", b"2", version)
             with pytest.raises(StoreError, match=OUT_OF_TOUCH):
                 held.delete("count")
             assert held.read("count") == b"1"
@@ -351,7 +360,7 @@ def test_a_holder_that_was_suspended_is_stopped_before_it_looks_again(
     def sleep_through_it() -> None:
         with lease_storage.alone(NAME) as held:
             monkeypatch.setattr(lease, "STALE_AFTER_SECONDS", -1.0)
-            held.write("count", b"1")
+            held.replace("count", b"1", None)
 
     with pytest.raises(StoreError, match=OUT_OF_TOUCH):
         sleep_through_it()
@@ -364,9 +373,9 @@ def test_who_holds_two_names_needs_both(lease_storage: S3Storage, monkeypatch: p
 
     def lose_the_first() -> None:
         with lease_storage.alone(NAME) as first, first.alone(f"{NAME}2") as both:
-            both.write("count", b"1")
+            version = both.replace("count", b"1", None)
             lose_to_an_heir(lease_storage)
-            both.write("count", b"2")
+            both.replace("count", b"2", version)
 
     with pytest.raises(StoreError, match=OUT_OF_TOUCH):
         lose_the_first()
@@ -376,6 +385,6 @@ def test_who_holds_two_names_needs_both(lease_storage: S3Storage, monkeypatch: p
 def test_a_directory_is_held_until_the_end(tmp_path: Path) -> None:
     storage = open_storage(str(tmp_path))
     with storage.alone(NAME) as held:
-        held.write("count", b"1")
+        held.replace("count", b"1", None)
         held.delete("count")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -91,7 +91,7 @@ def test_a_deleted_object_is_no_longer_what_was_read(storage: ObjectStorage) -> 
 
 
 def test_reading_listing_and_writing_tell_the_same_version(storage: ObjectStorage) -> None:
-    storage.write("x", b"1")
+    storage.replace("x", b"1", None)
     content, read = storage.read_versioned("x")
     assert (content, [info.version for info in storage.list()]) == (b"1", [read])
 
@@ -126,7 +126,6 @@ def test_a_name_and_an_object_of_that_name_are_two_things(storage: ObjectStorage
     with storage.alone("state/x") as held:
         version = held.replace("state/x", b"1", None)
         held.replace("state/x", b"2", version)
-        held.write("state/x", b"3")
         held.delete("state/x")
 
     assert list(storage.list()) == []
@@ -142,7 +141,7 @@ def test_no_count_of_two_processes_and_many_threads_is_lost(storage_kind: str, s
     # Swift needs a lease of the object for each.
     threads, times = (2, 3) if storage_kind == "swift" else (4, 12)
     storage = open_storage(storage_address)
-    storage.write("count", b"0")
+    storage.replace("count", b"0", None)
     command = [sys.executable, "-c", COUNTER, storage_address, str(threads), str(times)]
 
     counters = [subprocess.Popen(command) for _ in range(2)]

@@ -34,6 +34,7 @@ from renku_metrics.store.ledger import (
 )
 from renku_metrics.store.store import Store, Stored
 from renku_metrics.tables import EVENTS, RAW_GITLAB_USERS, USER_DAYS
+from renku_metrics_tests.object_storage.put import put
 from renku_metrics_tests.store.rows import DAY, LATER_DAY, MONTH, NEXT_DAY, NEXT_MONTH, Row, at, event, user
 
 NOVEMBER, DECEMBER = ("lab", MONTH), ("lab", NEXT_MONTH)
@@ -263,7 +264,7 @@ def test_spans_come_back_as_they_were(covered: list[Span]) -> None:
 )
 def test_a_document_of_somebody_else_is_one_clear_line_and_stays(ledger: Ledger, content: bytes) -> None:
     ledger.change_built(lambda built: built.nameless.update(amalthea={}))
-    ledger.store.storage.write("state/deployment=lab/built.json", content)
+    put(ledger.store.storage, "state/deployment=lab/built.json", content)
 
     for work in (ledger.built, lambda: ledger.change_built(lambda built: built.tables.clear())):
         with pytest.raises(StoreError) as error:
