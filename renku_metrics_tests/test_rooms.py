@@ -89,7 +89,7 @@ def test_dagster_is_imported_in_its_room_alone() -> None:
     assert [path for path in sorted(found) if not path.startswith(DAGSTER_IN)] == []
 
 
-@pytest.mark.parametrize("folder", ["renku_metrics", "renkulab", "benchmarks"])
+@pytest.mark.parametrize("folder", ["renku_metrics", "renkulab"])
 def test_nothing_imports_the_tests(folder: str) -> None:
     assert imports(PROJECT / folder, "renku_metrics_tests") == []
 

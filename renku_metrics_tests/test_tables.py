@@ -8,9 +8,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from renku_metrics.merging import merge
 from renku_metrics.schema import STRINGS, TIMESTAMP, Table
 from renku_metrics.sources.registry import all_sources, raw_tables
-from renku_metrics.store.merging import merge
 from renku_metrics.tables import (
     EVENTS,
     REVISIONS,

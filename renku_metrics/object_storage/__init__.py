@@ -2,7 +2,7 @@
 
 What belongs here: bytes under a key, how they are read, listed, replaced and deleted, who may do so at the same time,
 and what the errors of disks and servers mean. What does not: what the bytes hold (tables, Parquet, JSON), the names of
-keys and of what is held alone, and what merging means; those are the store's.
+keys and of what is held alone, and what merging means.
 """
 
 from __future__ import annotations

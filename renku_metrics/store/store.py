@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from renku_metrics.errors import StoreError
+from renku_metrics.merging import unite
 from renku_metrics.object_storage import PARALLEL_REQUESTS, ChangedError, ObjectStorage, open_storage
 from renku_metrics.schema import DAY, Table, new_keys, to_pandas
-from renku_metrics.store.merging import unite
 from renku_metrics.store.version import begin, has_version
 
 # The values of the columns a table is partitioned by, such as ("renkulab-io", "2026-11-01").

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from renku_metrics.store.merging import merge
+from renku_metrics.merging import merge
 from renku_metrics.tables import RAW_GITLAB_USERS
 from renku_metrics_tests.events.raw_rows import (
     Row,

@@ -14,13 +14,13 @@ import pytest
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
+from renku_metrics.merging import merge
 from renku_metrics.periods import ONE_DAY, Span, now
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.keycloak.admin import KeycloakAdmin
 from renku_metrics.sources.keycloak.check import check_keycloak
 from renku_metrics.sources.keycloak.realm import KeycloakSource, LoginsState
 from renku_metrics.sources.keycloak.section import Keycloak
-from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_KEYCLOAK_LOGINS
 from renku_metrics_tests.servers.fetched import NOT_ASKED_FOR, asked_for
 from renku_metrics_tests.servers.realm import SECRET, Realm

@@ -19,11 +19,11 @@ import pandas as pd
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError, StoreError
+from renku_metrics.merging import merge
 from renku_metrics.object_storage import ObjectStorage
 from renku_metrics.periods import Span
 from renku_metrics.sources.amalthea.lines import Lines, read_lines, utc
 from renku_metrics.sources.source import Batch
-from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_AMALTHEA_SESSIONS
 
 PARALLEL_READS = 8

@@ -15,11 +15,11 @@ import pandas as pd
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import StoreError
+from renku_metrics.merging import merge
 from renku_metrics.object_storage import ObjectInfo, ObjectStorage
 from renku_metrics.sources.amalthea.audit_log import FilesRead, pull_sessions
 from renku_metrics.sources.amalthea.source import AMALTHEA
 from renku_metrics.sources.source import Batch
-from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_AMALTHEA_SESSIONS
 
 ADA = "5f1b2c3d-0000-4000-8000-000000000001"

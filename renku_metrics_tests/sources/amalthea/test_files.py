@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from renku_metrics.errors import SourceError
+from renku_metrics.merging import merge
 from renku_metrics.object_storage import DirectoryStorage, open_storage
 from renku_metrics.periods import Span
 from renku_metrics.sources.amalthea import audit_log as amalthea
 from renku_metrics.sources.amalthea.audit_log import FilesRead, pull_sessions
-from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_AMALTHEA_SESSIONS
 from renku_metrics_tests.sources.amalthea.audit_logs import (
     DEPLOYMENT,

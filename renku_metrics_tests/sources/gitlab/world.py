@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
+from renku_metrics.merging import merge
 from renku_metrics.schema import Table
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.gitlab.client import GitLabClient
@@ -26,7 +27,6 @@ from renku_metrics.sources.gitlab.state import GitLabState
 from renku_metrics.sources.gitlab.users import pull_users
 from renku_metrics.sources.http import Patience, Say, say_nothing
 from renku_metrics.sources.source import Batch
-from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_GITLAB_PROJECTS, RAW_GITLAB_PUSHES, RAW_GITLAB_USERS
 from renkulab.faults import Fault
 from renkulab.git import Commit, Identity, Repository

@@ -11,6 +11,7 @@ import pandas as pd
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
+from renku_metrics.merging import merge
 from renku_metrics.periods import Span
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.http import Patience, Say, say_nothing
@@ -18,7 +19,6 @@ from renku_metrics.sources.keycloak.realm import KeycloakSource, LoginsState
 from renku_metrics.sources.keycloak.section import Keycloak
 from renku_metrics.sources.keycloak.source import KEYCLOAK
 from renku_metrics.sources.source import Batch
-from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_KEYCLOAK_LOGINS
 from renkulab.server import RenkuLab
 

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from renku_metrics.merging import merge
 from renku_metrics.periods import Span
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.keycloak.realm import KeycloakSource
-from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_KEYCLOAK_LOGINS
 from renku_metrics_tests.sources.keycloak.keycloak_pulls import (
     DAY,

@@ -6,10 +6,10 @@ import datetime as dt
 
 import pytest
 
+from renku_metrics.merging import merge
 from renku_metrics.sources.http import Patience
 from renku_metrics.sources.keycloak import realm as keycloak
 from renku_metrics.sources.keycloak.realm import LoginsState
-from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_KEYCLOAK_LOGINS
 from renku_metrics_tests.sources.keycloak.keycloak_pulls import (
     DAY,

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from renku_metrics.merging import merge
 from renku_metrics.periods import Span
 from renku_metrics.sources.http import Patience
-from renku_metrics.store.merging import merge
 from renku_metrics.tables import RAW_KEYCLOAK_LOGINS
 from renku_metrics_tests.sources.answers import json_answer
 from renku_metrics_tests.sources.keycloak.keycloak_pulls import (

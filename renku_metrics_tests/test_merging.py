@@ -10,7 +10,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from renku_metrics.store.merging import merge
+from renku_metrics.merging import merge
 from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_GITLAB_USERS
 from renku_metrics_tests.events.raw_rows import commit
 from renku_metrics_tests.plain_rows import THINGS, Row, plain, user
