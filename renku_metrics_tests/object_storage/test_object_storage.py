@@ -48,11 +48,6 @@ with open_storage(sys.argv[1]).alone("writer") as held:
 """
 
 
-@pytest.fixture
-def storage(storage_address: str) -> ObjectStorage:
-    return open_storage(storage_address)
-
-
 def keys(storage: ObjectStorage, prefix: str = "") -> list[str]:
     return [info.key for info in storage.list(prefix)]
 

@@ -11,6 +11,8 @@ import pytest
 
 from renku_metrics.object_storage import ChangedError, ObjectStorage, lease, open_storage
 
+# Where the server does not write on condition, each replacement takes a lease.
+pytestmark = pytest.mark.usefixtures("quick")
 # Counts up one object so many times in so many threads of one process, as `python -c`, with the address.
 COUNTER = """
 import sys
@@ -34,18 +36,6 @@ def count_up(_):
 with ThreadPoolExecutor(threads) as pool:
     list(pool.map(count_up, range(threads)))
 """
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Where the server does not write on condition, each replacement takes a lease.
-    monkeypatch.setattr(lease, "POLL_SECONDS", 0.001)
-    monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.001)
-
-
-@pytest.fixture
-def storage(storage_address: str) -> ObjectStorage:
-    return open_storage(storage_address)
 
 
 def test_an_object_is_created_once(storage: ObjectStorage) -> None:

@@ -43,9 +43,7 @@ def test_a_person_whose_keycloak_id_is_a_name_is_one_person_and_not_named(
     users = small.lab.keycloak.users
     users[own_id] = users.pop(small.login.id)
     small.login.id = small.ada.keycloak_id = own_id
-    small.log_in(START)
-    small.commit(START)
-    small.start_session(START)
+    small.live(START)
     small.lab.amalthea.restart(midnight(START + ONE_DAY))
     small.lab.clock.set(midnight(START + ONE_DAY))
     store = Store(MortalStorage())
