@@ -1,9 +1,9 @@
 """The search for events that stand twice in all history: as the product does it, and as one query over the column.
 
-    python -m benchmarks.events_twice [--events 1000000] [--months 36] [--ceph]
+    python -m benchmarks.events_twice [--events 1000000] [--months 36]
 
-Median of five. With ``--ceph`` the files are also in Ceph's S3 gateway on this machine. DuckDB reads there what
-pyarrow's client fetches, because its own extension for S3 is not part of its package.
+Median of five. The files are in S3 too if the variable BUCKET names a bucket that boto3's variables give access to.
+DuckDB reads there what pyarrow's client fetches, because its own extension for S3 is not part of its package.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 
 import duckdb
@@ -25,7 +24,6 @@ import pandas as pd
 import pyarrow.dataset as ds
 import pyarrow.fs as fs
 
-from benchmarks.gitlab_pull import ceph_bucket
 from renku_metrics.pipeline.checking import event_keys_are_unique
 from renku_metrics.store.store import Store
 from renku_metrics.tables import EVENTS
@@ -86,9 +84,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--months", type=int, default=36)
-    parser.add_argument("--ceph", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, ceph_bucket() if options.ceph else nullcontext() as bucket:
+    bucket = os.environ.get("BUCKET")
+    with tempfile.TemporaryDirectory() as folder:
         places: list[tuple[str, str, fs.FileSystem]] = [(folder, folder, fs.LocalFileSystem())]
         if bucket:
             endpoint = os.environ["AWS_ENDPOINT_URL"].removeprefix("http://")

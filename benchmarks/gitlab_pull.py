@@ -1,11 +1,11 @@
 """Pulling 100,000 commits, and a week's news: the product against the least that an asynchronous client needs.
 
-    python -m benchmarks.gitlab_pull [--delay 0.02] [--in-flight 16] [--repeat 3] [--ceph]
+    python -m benchmarks.gitlab_pull [--delay 0.02] [--in-flight 16] [--repeat 3]
 
 All make the same requests (projects, branches, commits pinned to heads) of the same server in the same run. The
 ideal client decodes the answers and throws them away, or writes eight columns as one Parquet file. The product
-hashes, classifies, and hands over finished tables, or stores them: a file for each of the 96 months. With ``--ceph``
-both also write to Ceph's S3 gateway on this machine. Median of the repetitions.
+hashes, classifies, and hands over finished tables, or stores them: a file for each of the 96 months. Both also
+write to S3 if the variable BUCKET names a bucket that boto3's variables give access to. Median of the repetitions.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ import statistics
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,6 @@ from renku_metrics.sources.gitlab.state import GitLabState
 from renku_metrics.sources.http import Say, say_nothing
 from renku_metrics.store.store import Store
 from renku_metrics.tables import RAW_GITLAB_COMMITS
-from renku_metrics_tests.servers.ceph import ceph_server
 
 COLUMNS = ("id", "committed_date", "author_email", "committer_email", "message", "created_at", "title", "web_url")
 DAY = dt.timedelta(days=1)
@@ -114,34 +112,13 @@ def stored(
     return commits
 
 
-@contextmanager
-def ceph_bucket() -> Iterator[str]:
-    """Name of an empty bucket in a new Ceph; the environment tells where it is and how to come in."""
-    access, secret = "benchmark", "benchmark-secret"
-    with ceph_server(access, secret, page_length=1000) as address:
-        os.environ |= {
-            "AWS_ACCESS_KEY_ID": access,
-            "AWS_SECRET_ACCESS_KEY": secret,
-            "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": address,
-        }
-        boto3.client("s3").create_bucket(Bucket="benchmark")
-        yield "benchmark"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--delay", type=float, default=0.02)
     parser.add_argument("--in-flight", type=int, default=16)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--ceph", action="store_true")
     options = parser.parse_args()
-    with ceph_bucket() if options.ceph else nullcontext() as bucket:
-        compare(options, bucket)
-
-
-def compare(options: argparse.Namespace, bucket: str | None) -> None:
-    """Prints wall time, CPU and requests of each, and the ratios; a bucket is written to as well as a directory."""
+    bucket = os.environ.get("BUCKET")
     server = Server(options.delay)
     in_flight, everything = options.in_flight, PROJECTS * COMMITS
     walls: dict[str, list[float]] = {}
@@ -174,9 +151,9 @@ def compare(options: argparse.Namespace, bucket: str | None) -> None:
                 measure("product, first pull", everything, partial(product, server.url, in_flight, state, AT))
                 measure("product, stored", everything, partial(stored, server.url, in_flight, folder, AT))
                 if bucket is not None:
-                    file, address = Path(folder) / "for-ceph.parquet", f"s3://{bucket}/{uuid.uuid4()}"
-                    measure("ideal with Parquet in Ceph", everything, partial(ask_ideally_for, bucket, file))
-                    measure("product, stored in Ceph", everything, partial(stored, server.url, in_flight, address, AT))
+                    file, address = Path(folder) / "for-s3.parquet", f"s3://{bucket}/{uuid.uuid4()}"
+                    measure("ideal with Parquet in S3", everything, partial(ask_ideally_for, bucket, file))
+                    measure("product, stored in S3", everything, partial(stored, server.url, in_flight, address, AT))
         measure("product, nothing new", 0, partial(product, server.url, in_flight, state, AT + DAY))
         server.ask("/new-week?projects=25&commits=3")
         measure("product, a week's news", 75, partial(product, server.url, in_flight, state, AT + 2 * DAY))
@@ -187,8 +164,8 @@ def compare(options: argparse.Namespace, bucket: str | None) -> None:
         for ours in ("product, first pull", "product, stored"):
             print(f"{ours} / {name}: {median[ours] / median[name]:.2f}")
     if bucket is not None:
-        for name in ("ideal", "ideal with Parquet in Ceph"):
-            print(f"product, stored in Ceph / {name}: {median['product, stored in Ceph'] / median[name]:.2f}")
+        for name in ("ideal", "ideal with Parquet in S3"):
+            print(f"product, stored in S3 / {name}: {median['product, stored in S3'] / median[name]:.2f}")
     print(f"requests, first pull / ideal: {requests['product, first pull'] / requests['ideal']:.3f}")
     print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 

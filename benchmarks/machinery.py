@@ -25,7 +25,7 @@ import dagster as dg
 import time_machine
 
 from renku_metrics.dagster.partitions import Grid
-from renku_metrics.dagster.raw import GROUP as RAW
+from renku_metrics.dagster.raw import RAW_GROUP
 from renku_metrics.definitions import build_definitions
 from renku_metrics.deployments import Deployment
 from renku_metrics.metrics.definition import Metric
@@ -104,7 +104,7 @@ def ticks() -> None:
     logging.disable(logging.WARNING)
     with time_machine.travel(NOW.timestamp(), tick=True), dg.DagsterInstance.ephemeral() as instance:
         automation = Ticks(instance)
-        told = automation.materialize(automation.names(RAW, "events", "metrics", "published"))
+        told = automation.materialize(automation.names(RAW_GROUP, "events", "metrics", "published"))
         print(f"{DEPLOYMENTS} deployments of {YEARS} years: {told:,} partitions; CPU of a tick")
         automation.next("the first")
         for _ in range(3):

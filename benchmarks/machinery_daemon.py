@@ -10,24 +10,30 @@ it does for good; ``--quick`` every few seconds, which leaves what the work itse
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
+import signal
+import socket
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import requests
 
 from renku_metrics.dagster.partitions import everything, range_tags
 from renku_metrics.definitions import build_definitions
+from renku_metrics.environment import PROJECT
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.periods import ONE_DAY, midnight
 from renku_metrics.sources.registry import raw_tables, read_deployments
-from renku_metrics_tests.dagster.dagster_stack import Stack, dagster_home, dagster_stack
 from renkulab.git import Identity
 from renkulab.population import Population
 from renkulab.server import RenkuLab, write_deployment
@@ -36,6 +42,14 @@ NAMES = [f"lab-{number}" for number in range(5)]
 DAYS_CHANGED = 7
 DAYS_OF_HISTORY = 60
 LONGEST_WAIT_SECONDS = 900
+QUICK = """
+from dagster._core.remote_representation import external
+from dagster._daemon import controller
+controller.DEFAULT_DAEMON_INTERVAL_SECONDS = 2
+external.DEFAULT_SENSOR_DAEMON_INTERVAL = 5
+from dagster._daemon.cli import main
+main()
+"""
 LAUNCH = """
 mutation Launch($parameters: ExecutionParams!) {
   launchRun(executionParams: $parameters) { __typename ... on LaunchRunSuccess { run { runId } } }
@@ -56,13 +70,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         home, labs = Path(folder), []
         os.environ |= {
-            "DAGSTER_HOME": str(dagster_home(home / "dagster")),
+            "DAGSTER_HOME": str(home / "dagster"),
             "RENKU_METRICS_DEPLOYMENTS": str(home / "deployments"),
             "RENKU_METRICS_STORE": str(home / "store"),
             "RENKU_METRICS_HASH_KEY": "a key of benchmarks",
             "PYTHONWARNINGS": "ignore",
         }
         os.environ.pop("DAGSTER_IS_DEV_CLI", None)
+        (home / "dagster").mkdir()
+        (home / "dagster" / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
         start = today - DAYS_OF_HISTORY * ONE_DAY
         for seed, name in enumerate(NAMES):
             lab = RenkuLab(name, home / name, now=midnight(start))
@@ -71,14 +87,16 @@ def main() -> None:
             labs.append(running.enter_context(lab))
         instance = running.enter_context(dg.DagsterInstance.get())
         _materialize_everything(instance, home)
-        stack = running.enter_context(dagster_stack(home / "dagster", quick=quick))
+        webserver = running.enter_context(_processes(home, quick=quick))
         _wait_for_ticks(instance, 2)
         for lab in labs:
             _commit_late(lab, today)
         known = {run.run_id for run in instance.get_runs()}
         begun = time.time()
         for name in NAMES:
-            _launch(stack, "pull_all_sources_daily", range_tags(name, today - ONE_DAY, today) | {"deployment": name})
+            _launch(
+                webserver, "pull_all_sources_daily", range_tags(name, today - ONE_DAY, today) | {"deployment": name}
+            )
         published = _wait_until_published(instance, begun)
         runs = [run for run in instance.get_runs() if run.run_id not in known]
         print(
@@ -128,14 +146,39 @@ def _commit_late(lab: RenkuLab, today: dt.date) -> None:
         lab.gitlab.push(project, lab.administrator, {branch: made.sha}, midnight(today))
 
 
-def _launch(stack: Stack, job: str, tags: dict[str, str]) -> None:
+@contextlib.contextmanager
+def _processes(home: Path, *, quick: bool) -> Iterator[str]:
+    code, web = _free_port(), _free_port()
+    workspace = home / "workspace.yaml"
+    workspace.write_text(
+        f"load_from: [{{grpc_server: {{host: 127.0.0.1, port: {code}, location_name: renku_metrics}}}}]\n"
+    )
+    scripts = Path(sys.executable).parent
+    with ExitStack() as stack, (home / "output.txt").open("wb") as output:
+
+        def start(*command: str) -> None:
+            process = subprocess.Popen(command, cwd=PROJECT, stdout=output, stderr=output, start_new_session=True)
+            stack.callback(_end, process)
+
+        at_code, at_web = (["-h", "127.0.0.1", "-p", str(port)] for port in (code, web))
+        start(str(scripts / "dagster"), "code-server", "start", "-m", "renku_metrics.definitions", *at_code)
+        _wait_for(code)
+        start(str(scripts / "dagster-webserver"), "-w", str(workspace), *at_web)
+        daemon = [sys.executable, "-c", QUICK] if quick else [str(scripts / "dagster-daemon")]
+        start(*daemon, "run", "-w", str(workspace))
+        _wait_for(web)
+        yield f"http://127.0.0.1:{web}/graphql"
+
+
+def _launch(webserver: str, job: str, tags: dict[str, str]) -> None:
     parameters: dict[str, Any] = {
         "selector": {**LOCATION, "jobName": job},
         "mode": "default",
         "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
     }
-    launched = stack.ask(LAUNCH, parameters=parameters)["launchRun"]
-    assert launched["__typename"] == "LaunchRunSuccess", launched
+    answer = requests.post(webserver, json={"query": LAUNCH, "variables": {"parameters": parameters}}, timeout=60)
+    launched = answer.json()
+    assert launched.get("data", {}).get("launchRun", {}).get("__typename") == "LaunchRunSuccess", launched
 
 
 def _wait_for_ticks(instance: dg.DagsterInstance, count: int) -> None:
@@ -187,6 +230,31 @@ def _kind(run: dg.DagsterRun) -> str:
             }
         )
     )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for ending in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, ending)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(15)
+
+
+def _free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port: int = bound.getsockname()[1]
+        return port
+
+
+def _wait_for(port: int) -> None:
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        with socket.socket() as tried:
+            if tried.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    raise AssertionError(f"nothing answers on port {port}")
 
 
 if __name__ == "__main__":

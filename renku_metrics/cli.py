@@ -28,8 +28,8 @@ def show(weeks: int, months: int, deployments: tuple[str, ...]) -> None:
     A line is a week or month. Each core action has two figures: how many users did it at least once, and what share of
     the active users that is. If a line is not complete, its counts may be too low; the reason is printed below.
 
-    Exit code 0 when numbers are shown; 1 when nothing is published, at all or for a deployment that you named, or when
-    the store cannot be read; 2 when the command is typed wrongly.
+    Exit code 0 if numbers are shown; 1 if nothing is published, at all or for a deployment that you named, or if the
+    store cannot be read; 2 if the command is typed wrongly.
     """
     from renku_metrics.commands.show import show as show_published
 
@@ -43,10 +43,10 @@ def check(deployments: tuple[str, ...]) -> None:
 
     If you name no DEPLOYMENT, every file of RENKU_METRICS_DEPLOYMENTS is tried. One line per thing: `ok`, `warning`
     (it works, but numbers may suffer) or `failed` (a pull would fail, or would lose data). Nothing is pulled. One small
-    object is written to the store and deleted again.
+    object is written to the store and deleted again. On S3 another one, conditional-writes.probe, stays there: by it
+    renku-metrics learns whether the server writes on condition.
 
-    Exit code 0 when nothing failed; 1 when something did, or when a DEPLOYMENT is unknown; 2 when the command is typed
-    wrongly.
+    Exit code 0 if nothing failed; 1 if something did, or if a DEPLOYMENT is unknown; 2 if the command is typed wrongly.
     """
     from renku_metrics.commands.check import check as check_everything
 

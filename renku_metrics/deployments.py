@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from renku_metrics.errors import ConfigurationError
 from renku_metrics.object_storage import S3_ADDRESS
-from renku_metrics.tables import DAY, NAME
+from renku_metrics.tables import DATE, DEPLOYMENT_NAME
 
 DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*(:\d+)?")
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -51,7 +51,7 @@ def _domain(value: str) -> str:
 
 def _day(value: Any) -> Any:
     # Pydantic would read a number as seconds since 1970.
-    if not isinstance(value, dt.date) and not (DAY.fits(value)):
+    if not isinstance(value, dt.date) and not (DATE.fits(value)):
         raise ValueError("must be a day such as 2026-01-31")
     return value
 
@@ -111,7 +111,7 @@ Kind = TypeVar("Kind", bound=Section)
 class Deployment(Section):
     """One RenkuLab deployment, as its file describes it. ``sources``: the section of each source, by its name."""
 
-    name: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
+    name: Annotated[str, Field(pattern=rf"^{DEPLOYMENT_NAME.pattern}$")]
     title: str = Field(min_length=1)
     start: Annotated[dt.date, BeforeValidator(_day)]
     domains: tuple[Annotated[str, AfterValidator(_domain)], ...] = ()

@@ -6,7 +6,7 @@ import click
 class RenkuMetricsError(click.ClickException):
     """A failure whose message is enough to act on, without a traceback.
 
-    Commands made with click print it as one line; those of dagster are made with it too.
+    Commands made with click print it as one line. Dagster's own commands print it so too, because they use click.
     """
 
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from renku_metrics.tables import PeriodKind
 
 ONE_DAY = dt.timedelta(days=1)
+ONE_HOUR = dt.timedelta(hours=1)
+ONE_MINUTE = dt.timedelta(minutes=1)
+ONE_SECOND = dt.timedelta(seconds=1)
 
 
 @dataclass(frozen=True, order=True)
@@ -63,6 +66,21 @@ def now() -> dt.datetime:
     """The present time, UTC, in whole milliseconds, as the tables keep times."""
     present = dt.datetime.now(dt.UTC)
     return present.replace(microsecond=present.microsecond // 1000 * 1000)
+
+
+def in_words(duration: dt.timedelta) -> str:
+    """A duration in its two largest units, such as 40 seconds, 1 hour 20 minutes or 3 days. Days begin at two."""
+    seconds = round(duration / ONE_SECOND) * ONE_SECOND
+    if seconds >= 2 * ONE_DAY:
+        whole, part, names = ONE_DAY, ONE_HOUR, ("day", "hour")
+    elif seconds >= ONE_HOUR:
+        whole, part, names = ONE_HOUR, ONE_MINUTE, ("hour", "minute")
+    else:
+        whole, part, names = ONE_MINUTE, ONE_SECOND, ("minute", "second")
+    # Rounded before it is divided, so that there are never 60 minutes beside an hour.
+    numbers = divmod(round(seconds / part), whole // part)
+    told = [(number, name) for number, name in zip(numbers, names, strict=True) if number]
+    return " ".join(f"{number} {name}{'' if number == 1 else 's'}" for number, name in told) or "0 seconds"
 
 
 def midnight(day: dt.date) -> dt.datetime:

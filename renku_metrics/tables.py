@@ -7,22 +7,24 @@ from typing import Literal
 
 import pyarrow as pa
 
+from renku_metrics.renku_words import COMMANDS, HELPERS, OPTIONS
 from renku_metrics.schema import READ_BY, STRINGS, TIMESTAMP, Column, Person, Shape, Table
+from renku_metrics.user_ids import EMAIL_PREFIX, GITLAB_PREFIX
 
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _HASH = r"[0-9a-f]{64}"
 _MONTH = r"[0-9]{4}-(?:0[1-9]|1[0-2])"
 
-NAME = Shape("the name of a deployment", r"[a-z0-9][a-z0-9-]*")
-DAY = Shape("a day, YYYY-MM-DD", f"{_MONTH}-(?:0[1-9]|[12][0-9]|3[01])")
-DAY_OR_NONE = Shape("a day, YYYY-MM-DD, or empty", f"(?:{DAY.pattern})?")
+DEPLOYMENT_NAME = Shape("the name of a deployment", r"[a-z0-9][a-z0-9-]*")
+DATE = Shape("a day, YYYY-MM-DD", f"{_MONTH}-(?:0[1-9]|[12][0-9]|3[01])")
+DATE_OR_NONE = Shape("a day, YYYY-MM-DD, or empty", f"(?:{DATE.pattern})?")
 FIRST_OF_MONTH = Shape("the first day of a month, YYYY-MM-DD", f"{_MONTH}-01")
 KEYED_HASH = Shape("a keyed hash", _HASH)
 SHA = Shape("a commit id", r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 KEYCLOAK_ID = Shape("a UUID or a keyed hash", f"{_UUID}|{_HASH}")
 UUID = Shape("a UUID", _UUID)
 ULID = Shape("a ULID", r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
-USER_ID = Shape("a user id", f"{_UUID}|{_HASH}|gitlab:[0-9]+|email:{_HASH}")
+USER_ID = Shape("a user id", f"{_UUID}|{_HASH}|{GITLAB_PREFIX}[0-9]+|{EMAIL_PREFIX}{_HASH}")
 PROJECT_ID = Shape("gitlab:<id> or renku:<ULID>", f"gitlab:[0-9]+|renku:{ULID.pattern}")
 TIME = Shape("a time", r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})")
 NUMBER = Shape("a number", r"[0-9]+")
@@ -34,9 +36,9 @@ EVENT_KEY = Shape(
     "the key of an event",
     f"[a-z_]+:(?:{SHA.pattern}|(?:{LABEL.pattern})?/{_UUID}(?:/[0-9]+)?|{_UUID}|{ULID.pattern}|[0-9]+)",
 )
-COMMAND = Shape("a sub-command of renku", r"[a-z]+(?:[ -][a-z]+){0,3}")
-OPTION = Shape("the name of an option", r"--[a-z]+(?:-[a-z]+)*")
-HELPER = Shape("what a helper commit of renku does", r"[a-z]+(?: [a-z]+){0,3}")
+COMMAND = Shape("a sub-command of renku", "|".join(COMMANDS))
+OPTION = Shape("the name of an option of renku", "|".join(OPTIONS))
+HELPER = Shape("what a helper commit of renku does", "|".join(HELPERS.values()))
 METRIC = Shape("the key of a metric", r"[a-z][a-z_]{0,59}")
 VERSION = Shape("the version of a definition", r"[0-9]+(?:\.[0-9]+)?")
 PERIOD = Shape(
@@ -60,9 +62,13 @@ def one_of(*words: str) -> Shape:
 # The rules that link an event to its user: the first for logins and sessions, the others for commits.
 USER_LINKS = ("keycloak_id", "noreply", "gitlab_address", "keycloak_address", "push", "address_hash")
 
-DEPLOYMENT = Column("deployment", pa.string(), "Name of the RenkuLab deployment.", required=True, shape=NAME)
-MONTH = Column("month", pa.string(), "Month in UTC, by its first day, YYYY-MM-01.", required=True, shape=FIRST_OF_MONTH)
-EVENT_DAY = Column("event_day", pa.string(), "Day in UTC, YYYY-MM-DD.", required=True, shape=DAY)
+DEPLOYMENT_COLUMN = Column(
+    "deployment", pa.string(), "Name of the RenkuLab deployment.", required=True, shape=DEPLOYMENT_NAME
+)
+MONTH_COLUMN = Column(
+    "month", pa.string(), "Month in UTC, by its first day, YYYY-MM-01.", required=True, shape=FIRST_OF_MONTH
+)
+DAY_COLUMN = Column("event_day", pa.string(), "Day in UTC, YYYY-MM-DD.", required=True, shape=DATE)
 PULLED_AT = Column("pulled_at", TIMESTAMP, "When the row was first pulled.", required=True)
 BY_DEPLOYMENT = ("deployment",)
 BY_MONTH = ("deployment", "month")
@@ -74,7 +80,7 @@ RAW_GITLAB_PROJECTS = Table(
     partitioned_by=BY_DEPLOYMENT,
     key=("deployment", "project_id"),
     columns=(
-        DEPLOYMENT,
+        DEPLOYMENT_COLUMN,
         Column("project_id", pa.int64(), "GitLab's id of the project.", required=True),
         Column("created_at", TIMESTAMP, "When the project was created.", required=True),
         Column("creator_id", pa.int64(), "GitLab user who created it.", merge="last", person="gitlab", emptied=True),
@@ -109,7 +115,7 @@ RAW_GITLAB_USERS = Table(
     partitioned_by=BY_DEPLOYMENT,
     key=("deployment", "gitlab_user_id"),
     columns=(
-        DEPLOYMENT,
+        DEPLOYMENT_COLUMN,
         Column("gitlab_user_id", pa.int64(), "GitLab's id of the user.", required=True, person="gitlab"),
         Column(
             "keycloak_id",
@@ -135,12 +141,12 @@ RAW_GITLAB_USERS = Table(
             "The latest day of activity of any user, YYYY-MM-DD, when this user's secondary addresses were read; empty "
             "if GitLab knew of no activity, missing until they are read.",
             merge="last",
-            shape=DAY_OR_NONE,
+            shape=DATE_OR_NONE,
         ),
         Column("bot", pa.bool_(), "Whether the account is a bot or an access token.", required=True, merge="last"),
         Column("state", pa.string(), "active, blocked, deactivated, ...", merge="last", shape=WORD),
         Column("created_at", TIMESTAMP, "When the account was created."),
-        Column("last_activity_on", pa.string(), "Last day of activity, YYYY-MM-DD.", merge="last", shape=DAY),
+        Column("last_activity_on", pa.string(), "Last day of activity, YYYY-MM-DD.", merge="last", shape=DATE),
         PULLED_AT,
     ),
 )
@@ -152,7 +158,7 @@ RAW_KEYCLOAK_USERS = Table(
     partitioned_by=BY_DEPLOYMENT,
     key=("deployment", "keycloak_id"),
     columns=(
-        DEPLOYMENT,
+        DEPLOYMENT_COLUMN,
         Column(
             "keycloak_id",
             pa.string(),
@@ -198,9 +204,9 @@ RAW_GITLAB_COMMITS = Table(
     key=("deployment", "event_day", "project_id", "sha"),
     one_thing=("event_day", "sha"),
     columns=(
-        DEPLOYMENT,
-        MONTH,
-        EVENT_DAY,
+        DEPLOYMENT_COLUMN,
+        MONTH_COLUMN,
+        DAY_COLUMN,
         Column("project_id", pa.int64(), "GitLab's id of the project that holds the commit.", required=True),
         Column("sha", pa.string(), "Commit id.", required=True, shape=SHA),
         Column(
@@ -279,9 +285,9 @@ RAW_GITLAB_PUSHES = Table(
     partitioned_by=BY_MONTH,
     key=("deployment", "event_day", "push_id"),
     columns=(
-        DEPLOYMENT,
-        MONTH,
-        EVENT_DAY,
+        DEPLOYMENT_COLUMN,
+        MONTH_COLUMN,
+        DAY_COLUMN,
         Column("push_id", pa.int64(), "GitLab's id of the event.", required=True),
         Column("project_id", pa.int64(), "GitLab's id of the project.", required=True),
         Column(
@@ -307,9 +313,9 @@ RAW_KEYCLOAK_LOGINS = Table(
     partitioned_by=BY_MONTH,
     key=("deployment", "event_day", "login_key"),
     columns=(
-        DEPLOYMENT,
-        MONTH,
-        EVENT_DAY,
+        DEPLOYMENT_COLUMN,
+        MONTH_COLUMN,
+        DAY_COLUMN,
         Column("login_key", pa.string(), "Keyed hash of the event's fields.", required=True, shape=KEYED_HASH),
         Column("occurred_at", TIMESTAMP, "Time of the event.", required=True),
         Column("keycloak_id", pa.string(), "Keycloak user who logged in.", shape=KEYCLOAK_ID, person="keycloak"),
@@ -329,9 +335,9 @@ RAW_AMALTHEA_SESSIONS = Table(
     key=("deployment", "event_day", "namespace", "session_uid", "changed_at", "old_status", "status"),
     one_thing=("namespace", "session_uid"),
     columns=(
-        DEPLOYMENT,
-        MONTH,
-        EVENT_DAY,
+        DEPLOYMENT_COLUMN,
+        MONTH_COLUMN,
+        DAY_COLUMN,
         Column("namespace", pa.string(), "Kubernetes namespace of the session.", shape=LABEL),
         Column("session_uid", pa.string(), "Kubernetes uid of the session.", required=True, shape=UUID),
         Column("created_at", TIMESTAMP, "When the session was created.", required=True),
@@ -341,7 +347,7 @@ RAW_AMALTHEA_SESSIONS = Table(
         Column(
             "keycloak_id",
             pa.string(),
-            "Keycloak user of the session; missing when anonymous or unlabelled.",
+            "Keycloak user of the session; missing if the session is anonymous or has no label.",
             shape=KEYCLOAK_ID,
             person="keycloak",
         ),
@@ -367,7 +373,7 @@ EVENT_TYPES: Mapping[str, Activity] = {
 ACTIVITIES = tuple(dict.fromkeys(EVENT_TYPES.values()))
 # Why a period is not complete: it is not over; nothing tells of an activity; or some days of an activity are missing.
 NOT_OVER, NOT_CONFIGURED = "period not over", "not configured"
-_REASON = f"(?:{NOT_OVER}|(?:{'|'.join(ACTIVITIES)}):(?:{NOT_CONFIGURED}|{DAY.pattern}\\.\\.{DAY.pattern}))"
+_REASON = f"(?:{NOT_OVER}|(?:{'|'.join(ACTIVITIES)}):(?:{NOT_CONFIGURED}|{DATE.pattern}\\.\\.{DATE.pattern}))"
 MISSING = Shape("reasons why a period is not complete", f"(?:{_REASON}(?:; {_REASON})*)?")
 
 EVENTS = Table(
@@ -376,9 +382,9 @@ EVENTS = Table(
     partitioned_by=BY_MONTH,
     key=("deployment", "event_day", "event_key"),
     columns=(
-        DEPLOYMENT,
-        MONTH,
-        EVENT_DAY,
+        DEPLOYMENT_COLUMN,
+        MONTH_COLUMN,
+        DAY_COLUMN,
         Column(
             "event_type",
             pa.string(),
@@ -407,9 +413,9 @@ USER_DAYS = Table(
     partitioned_by=BY_MONTH,
     key=("deployment", "event_day", "event_type", "user_id", "project_id", "user_link"),
     columns=(
-        DEPLOYMENT,
-        MONTH,
-        EVENT_DAY,
+        DEPLOYMENT_COLUMN,
+        MONTH_COLUMN,
+        DAY_COLUMN,
         Column("event_type", pa.string(), "As in events.", required=True, shape=one_of(*EVENT_TYPES)),
         Column(
             "user_id",
@@ -443,7 +449,7 @@ _CORE_ACTION = Column("core_action", pa.string(), "Key of the core action.", req
 
 
 def _first_day_of(kind: PeriodKind) -> Column:
-    shape = FIRST_OF_MONTH if kind == "month" else DAY
+    shape = FIRST_OF_MONTH if kind == "month" else DATE
     return Column(kind, pa.string(), f"First day of the {kind}, YYYY-MM-DD.", required=True, shape=shape)
 
 
@@ -456,7 +462,7 @@ def active_users_table(kind: PeriodKind) -> Table:
         partitioned_by=BY_DEPLOYMENT,
         key=("deployment", kind),
         columns=(
-            DEPLOYMENT,
+            DEPLOYMENT_COLUMN,
             _first_day_of(kind),
             Column("users", pa.int64(), "Distinct active users.", required=True),
             Column("unlinked_users", pa.int64(), "Those who are known only by the hash of an email.", required=True),
@@ -476,7 +482,7 @@ def core_action_table(core_action: str, description: str, kind: PeriodKind) -> T
         partitioned_by=BY_DEPLOYMENT,
         key=("deployment", kind),
         columns=(
-            DEPLOYMENT,
+            DEPLOYMENT_COLUMN,
             _first_day_of(kind),
             Column("users", pa.int64(), "Distinct users who did it at least once.", required=True),
             Column("definition", pa.string(), "Version of the definition.", required=True, shape=VERSION),
@@ -493,7 +499,7 @@ def published_table(kind: PeriodKind) -> Table:
         description=f"Users of each core action and their share of the active users, by {kind}.",
         key=("deployment", "period", "core_action"),
         columns=(
-            DEPLOYMENT,
+            DEPLOYMENT_COLUMN,
             _PERIOD,
             Column("period_start", pa.date32(), "First day of the period.", required=True),
             Column("period_end", pa.date32(), "Last day of the period.", required=True),
@@ -543,7 +549,7 @@ REVISIONS = Table(
     description="Published numbers that changed. One row per change.",
     key=("deployment", "period", "core_action", "changed_at"),
     columns=(
-        DEPLOYMENT,
+        DEPLOYMENT_COLUMN,
         _PERIOD,
         _CORE_ACTION,
         Column("users_before", pa.int64(), "Users as published before.", required=True),
@@ -579,7 +585,7 @@ COVERAGE = Table(
     ),
     key=("deployment", "period"),
     columns=(
-        DEPLOYMENT,
+        DEPLOYMENT_COLUMN,
         _PERIOD,
         Column("period_start", pa.date32(), "First day of the period.", required=True),
         Column("period_end", pa.date32(), "Last day of the period.", required=True),

@@ -28,9 +28,9 @@ UUID = "7d0e6f0a-9a4b-4c1d-8a51-0f0a3f6b2c11"
 HASH = "0123456789abcdef" * 4
 # A text of each shape, but for lists of words.
 TEXTS: dict[Shape, str] = {
-    tables.NAME: "renkulab-io",
-    tables.DAY: "2026-11-16",
-    tables.DAY_OR_NONE: "2026-11-16",
+    tables.DEPLOYMENT_NAME: "renkulab-io",
+    tables.DATE: "2026-11-16",
+    tables.DATE_OR_NONE: "2026-11-16",
     tables.FIRST_OF_MONTH: "2026-11-01",
     tables.KEYED_HASH: HASH,
     tables.SHA: "0123456789abcdef0123456789abcdef01234567",

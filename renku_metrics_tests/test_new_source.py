@@ -27,7 +27,17 @@ from renku_metrics.sources import registry
 from renku_metrics.sources.findings import Finding, ok
 from renku_metrics.sources.source import Batch, Harvest, Request, Source
 from renku_metrics.store.store import Store
-from renku_metrics.tables import BY_MONTH, DEPLOYMENT, EVENT_DAY, EVENTS, KEYCLOAK_ID, KEYED_HASH, KINDS, MONTH, WORD
+from renku_metrics.tables import (
+    BY_MONTH,
+    DAY_COLUMN,
+    DEPLOYMENT_COLUMN,
+    EVENTS,
+    KEYCLOAK_ID,
+    KEYED_HASH,
+    KINDS,
+    MONTH_COLUMN,
+    WORD,
+)
 from renku_metrics_tests.present import NOW
 
 ADA = "5f1b0000-0000-4000-8000-00000000000a"
@@ -43,9 +53,9 @@ RAW_PORTAL_LOGINS = Table(
     partitioned_by=BY_MONTH,
     key=("deployment", "event_day", "login_key"),
     columns=(
-        DEPLOYMENT,
-        MONTH,
-        EVENT_DAY,
+        DEPLOYMENT_COLUMN,
+        MONTH_COLUMN,
+        DAY_COLUMN,
         Column("login_key", pa.string(), "Keyed hash of the login.", required=True, shape=KEYED_HASH),
         Column("occurred_at", pa.timestamp("ms", tz="UTC"), "Time of the login.", required=True),
         Column("account", pa.string(), "Who logged in.", shape=KEYCLOAK_ID, person="keycloak"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from renku_metrics.periods import Period, days_between, midnight
+from renku_metrics.periods import Period, days_between, in_words, midnight
 from renku_metrics.tables import PeriodKind
 
 DAYS = st.dates(dt.date(1990, 1, 1), dt.date(2100, 12, 31))
@@ -102,3 +102,26 @@ def test_days_between_holds_both_ends() -> None:
 
 def test_a_day_begins_at_midnight_utc() -> None:
     assert midnight(dt.date(2026, 3, 29)).isoformat() == "2026-03-29T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("duration", "words"),
+    [
+        (dt.timedelta(), "0 seconds"),
+        (dt.timedelta(seconds=1), "1 second"),
+        (dt.timedelta(seconds=20), "20 seconds"),
+        (dt.timedelta(seconds=59.6), "1 minute"),
+        (dt.timedelta(seconds=60), "1 minute"),
+        (dt.timedelta(minutes=5, seconds=12), "5 minutes 12 seconds"),
+        (dt.timedelta(minutes=59, seconds=59.6), "1 hour"),
+        (dt.timedelta(hours=1), "1 hour"),
+        (dt.timedelta(hours=3, minutes=20, seconds=29), "3 hours 20 minutes"),
+        (dt.timedelta(hours=3, minutes=59, seconds=31), "4 hours"),
+        (dt.timedelta(hours=24), "24 hours"),
+        (dt.timedelta(hours=47, minutes=59, seconds=40), "48 hours"),
+        (dt.timedelta(days=2, hours=1), "2 days 1 hour"),
+        (dt.timedelta(days=30), "30 days"),
+    ],
+)
+def test_a_duration_in_words(duration: dt.timedelta, words: str) -> None:
+    assert in_words(duration) == words

@@ -20,7 +20,17 @@ ROOMS = [
     if line.startswith("| `")
     for room in re.findall(r"`([a-z_/.]+)`", line.split("|")[1])
 ]
-DAGSTER_IN = ("dagster/", "definitions.py", "commands/demo.py")
+# What these rooms may know of the others. These are pure: rows in, rows out.
+PURE = {"periods", "renku_words", "schema", "tables", "user_ids"}
+ALLOWED = {
+    "merging": PURE,
+    "events": PURE,
+    "metrics": PURE | {"events"},
+    "sources": PURE | {"deployments", "errors", "events", "merging", "object_storage"},
+    "store": PURE | {"errors", "merging", "object_storage"},
+}
+# What would let a pure room reach the world.
+REACHING_OUT = {"boto3", "botocore", "gitlab", "os", "pathlib", "requests", "socket", "subprocess", "time", "urllib3"}
 # What joins all sources; one more knows two of them, because they share what their servers may be asked.
 JOINING_SOURCES = {"registry.py": ".source", "budget.py": ".section"}
 
@@ -76,20 +86,44 @@ def test_imports_run_down_the_map() -> None:
     assert up == []
 
 
-def test_dagster_is_imported_in_its_room_alone() -> None:
+@pytest.mark.parametrize("room", ALLOWED)
+def test_a_room_knows_of_no_other_than_it_may(room: str) -> None:
     found = {
-        path.removeprefix("renku_metrics/")
-        for path in {
-            path.relative_to(PROJECT).as_posix()
-            for path in modules(PRODUCT)
-            if any(re.match(r"dagster(_\w+)?(\.|$)", name) for name in imported(path))
-        }
+        f"{path} imports {name}"
+        for path, name in imports(PRODUCT, "renku_metrics")
+        if room_of(path) == room and name.count(".") and room_of(name) in ROOMS
+        if room_of(name) not in ALLOWED[room] | {room}
     }
-    assert "definitions.py" in found
-    assert [path for path in sorted(found) if not path.startswith(DAGSTER_IN)] == []
+    assert found == set()
 
 
-@pytest.mark.parametrize("folder", ["renku_metrics", "renkulab"])
+def test_pure_rooms_reach_nothing_outside() -> None:
+    found = [
+        f"{path} imports {name}"
+        for path in modules(PRODUCT)
+        if room_of(path.relative_to(PROJECT).as_posix()) in PURE | {"merging", "events", "metrics"}
+        for name in imported(path)
+        if name.partition(".")[0] in REACHING_OUT
+    ]
+    assert found == []
+
+
+def test_a_command_starts_no_dagster_but_the_demo() -> None:
+    dagster = ("renku_metrics.dagster", "renku_metrics.definitions")
+    found = {path for path, name in imports(PRODUCT / "commands", "renku_metrics") if name.startswith(dagster)}
+    assert found == {"renku_metrics/commands/demo.py"}
+
+
+def test_dagster_is_imported_in_its_room_and_in_the_code_location_alone() -> None:
+    found = {
+        room_of(path.relative_to(PROJECT).as_posix())
+        for path in modules(PRODUCT)
+        if any(re.match(r"dagster(_\w+)?(\.|$)", name) for name in imported(path))
+    }
+    assert found == {"dagster", "definitions"}
+
+
+@pytest.mark.parametrize("folder", ["renku_metrics", "renkulab", "benchmarks"])
 def test_nothing_imports_the_tests(folder: str) -> None:
     assert imports(PROJECT / folder, "renku_metrics_tests") == []
 
@@ -126,3 +160,22 @@ def test_a_package_says_what_belongs_in_it_and_what_does_not(package: Path) -> N
     assert "belong" in words
     # Where else something belongs, or that it does not belong here.
     assert re.search(r"\b(not|nothing|belongs? in)\b", words)
+
+
+def constants(path: Path) -> Iterator[tuple[str, str]]:
+    """Name and value of each constant of a module, as they are written."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                for name in ast.walk(target):
+                    if isinstance(name, ast.Name) and name.id.isupper():
+                        yield name.id, ast.unparse(node.value)
+
+
+def test_no_two_modules_give_one_name_to_two_constants() -> None:
+    places: dict[str, list[str]] = {}
+    for path in modules(PRODUCT):
+        for name, value in constants(path):
+            places.setdefault(name, []).append(f"{path.relative_to(PRODUCT)}: {value}")
+    assert {"DAY", "KINDS"} <= places.keys()
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

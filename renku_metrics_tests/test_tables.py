@@ -83,6 +83,10 @@ def test_empty_frames_have_the_types_of_full_ones(table: Table) -> None:
 PERSONAL = [
     "ada@university.example",
     "Ada Lovelace",
+    "ada lovelace",
+    "ada-lovelace writes",
+    "secret password of ada",
+    "--ada",
     "ada.lovelace",
     "ada_lovelace@",
     "192.0.2.7",

@@ -10,33 +10,34 @@ import time
 from pathlib import Path
 
 import click
-import dagster as dg
 
 from renku_metrics.commands.show import show
+from renku_metrics.dagster.materializing import materialize
+from renku_metrics.dagster.published import PUBLISHED
 from renku_metrics.errors import RenkuMetricsError
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.periods import ONE_DAY, Period
 from renku_metrics.sources.registry import all_sources
+from renku_metrics.tables import EVENTS, KINDS, USER_DAYS
 
 WEEKS = 10
 # Everything else as Dagster has it: SQLite and files in the folder, even where the environment names a PostgreSQL.
 DAGSTER_SETTINGS = "telemetry: {enabled: false}\nnux: {enabled: false}\n"
-METRICS = [metric.key for metric in (ACTIVE_USERS, *CORE_ACTIONS)]
 
 
 def steps() -> dict[str, list[str]]:
     """The assets that are materialized together, by the name of the step, in this order."""
+    metrics = (ACTIVE_USERS, *CORE_ACTIONS)
     return {
         **{
             harvest.name.removeprefix("raw_").replace("_", " "): [table.name for table in harvest.tables]
             for source in all_sources()
             for harvest in source.harvests
         },
-        "events": ["events"],
-        "user days": ["user_days"],
-        "weekly numbers": [f"{key}_weekly" for key in METRICS],
-        "monthly numbers": [f"{key}_monthly" for key in METRICS],
-        "published": ["published"],
+        "events": [EVENTS.name],
+        "user days": [USER_DAYS.name],
+        **{f"{kind}ly numbers": [metric.table(kind).name for metric in metrics] for kind in KINDS},
+        "published": [PUBLISHED],
     }
 
 
@@ -84,32 +85,11 @@ def _prepare(folder: Path) -> dict[str, str]:
 
 
 def _materialize_everything() -> None:
-    from renku_metrics.dagster.partitions import everything
+    # It reads the environment as it is imported.
     from renku_metrics.definitions import defs
 
-    assets = [asset for asset in defs.assets or [] if isinstance(asset, dg.AssetsDefinition)]
-    with dg.DagsterInstance.get() as instance:
-        for what, names in steps().items():
-            begun = time.monotonic()
-            click.echo(f"  {what:<24}", nl=False)
-            selection = dg.AssetSelection.assets(*names)
-            grain = defs.resolve_assets_def(names[0]).partitions_def
-            result = dg.materialize(
-                assets,
-                selection=selection,
-                instance=instance,
-                resources=defs.resources,
-                tags=everything(grain) if grain else None,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                raise_on_error=False,
-            )
-            if not result.success:
-                failures = [event.event_specific_data for event in result.get_step_failure_events()]
-                raise RenkuMetricsError(f"the demo's {what} failed: {failures}")
-            rows = sum(_rows(event.materialization) for event in result.get_asset_materialization_events())
-            click.echo(f"{rows:>9,} rows {time.monotonic() - begun:6.1f} s")
-
-
-def _rows(materialization: dg.AssetMaterialization) -> int:
-    counts = (materialization.metadata.get(f"dagster/{name}") for name in ("partition_row_count", "row_count"))
-    return sum(count.value or 0 for count in counts if isinstance(count, dg.IntMetadataValue))
+    for what, names in steps().items():
+        begun = time.monotonic()
+        click.echo(f"  {what:<24}", nl=False)
+        rows = materialize(defs, names)
+        click.echo(f"{rows:>9,} rows {time.monotonic() - begun:6.1f} s")

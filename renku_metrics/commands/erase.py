@@ -13,9 +13,13 @@ from renku_metrics.errors import RenkuMetricsError
 from renku_metrics.pipeline.erasing import Erasing, Found, erasing
 from renku_metrics.sources.registry import read_deployment
 from renku_metrics.store.store import Store
+from renku_metrics.user_ids import EMAIL_PREFIX, GITLAB_PREFIX, is_of_address
 
-# A Keycloak id may also be that of a federated user: f:<uuid>:<name>.
-GIVEN_USER = re.compile(r"gitlab:[0-9]{1,18}|(email:)?[0-9a-f]{64}|(?!gitlab:|email:)(?=.*[-:])[^\s@]+")
+# The last two are Keycloak ids: that of a user who is read from a directory, under any name there, and any other.
+GIVEN_USER = re.compile(
+    f"{GITLAB_PREFIX}[0-9]{{1,18}}|({EMAIL_PREFIX})?[0-9a-f]{{64}}"
+    f"|f:[^:]+:.+|(?!{GITLAB_PREFIX}|{EMAIL_PREFIX})(?=.*[-:])[^\\s@]+"
+)
 AFTERWARDS = """
 Published numbers stay as they are. If a week or month is counted again later, it is counted without this person. If
 its number is lower then, published/revisions.parquet says `erasure`. From now on pulls leave this person out.
@@ -53,7 +57,7 @@ def erase(name: str, users: Sequence[str], emails: Sequence[str], *, confirmed: 
 
 def _described(work: Erasing) -> str:
     """The ids of the accounts (they are not names) and the number of addresses."""
-    accounts = sorted(user_id for user_id in work.user_ids if not user_id.startswith("email:"))
+    accounts = sorted(user_id for user_id in work.user_ids if not is_of_address(user_id))
     addresses = len(work.user_ids) - len(accounts)
     counted = [f"{addresses} address{'es' if addresses > 1 else ''}"] if addresses else []
     return ", ".join([*accounts, *counted])

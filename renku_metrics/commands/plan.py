@@ -16,7 +16,7 @@ from renku_metrics.store.store import Store
 def plan(deployment_name: str) -> None:
     """Prints how many requests the next pull would make, and what they are for. Pulls and changes nothing.
 
-    Raises ConfigurationError for an unknown deployment or one without sources, SourceError when a source refuses.
+    Raises ConfigurationError for an unknown deployment or one without sources, SourceError if a source refuses.
     """
     [path] = chosen_files([deployment_name])
     deployment = read_deployment(path)

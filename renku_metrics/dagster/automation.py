@@ -15,11 +15,11 @@ import dagster as dg
 
 from renku_metrics.dagster import partitions
 from renku_metrics.dagster.partitions import Grid
-from renku_metrics.dagster.raw import GROUP as RAW
-from renku_metrics.dagster.raw import RECONCILE
+from renku_metrics.dagster.raw import RAW_GROUP, RECONCILE
 from renku_metrics.metrics.dictionary import ACTIVE_USERS
-from renku_metrics.periods import ONE_DAY
+from renku_metrics.periods import ONE_DAY, ONE_HOUR
 from renku_metrics.sources.registry import raw_tables, source_of
+from renku_metrics.sources.source import OFTEN
 from renku_metrics.tables import EVENTS, RAW_GITLAB_COMMITS, RAW_GITLAB_PUSHES
 
 _ACTIVE_USERS_WEEKLY = ACTIVE_USERS.table("week").name
@@ -59,7 +59,7 @@ def follow_built_months() -> Condition:
 
 
 def follow_changed_numbers() -> Condition:
-    """True when any number changed, and once a day, since coverage can change where no number does.
+    """True if any number changed, and once a day, because coverage can change without any number.
 
     Months are counted before the weeks in them. It waits for the weeks; else it would publish old ones.
     """
@@ -115,7 +115,7 @@ def automated(assets: Iterable[dg.AssetsDefinition], grid: Grid) -> list[dg.Asse
     """The same assets, those that are not raw with the condition they follow."""
 
     def with_condition(asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
-        if {spec.group_name for spec in asset.specs} == {RAW}:
+        if {spec.group_name for spec in asset.specs} == {RAW_GROUP}:
             return asset
         if asset.partitions_def is None:
             condition = follow_changed_numbers()
@@ -140,9 +140,9 @@ def sensor() -> dg.AutomationConditionSensorDefinition:
 
 @dataclass(frozen=True)
 class PullSchedule:
-    """When which tables are pulled, from the month of which day up to the running month.
+    """When a pull runs, and which tables it brings.
 
-    Also on the first, when no day of that month is over: the running week is made of both months.
+    It begins with the month of ``first_day`` and ends with the running month, because the running week may need both.
     """
 
     name: str
@@ -156,7 +156,7 @@ class PullSchedule:
 PULLS = (
     PullSchedule(
         name="logins_every_four_hours",
-        cron="15 */4 * * *",
+        cron=f"15 */{OFTEN // ONE_HOUR} * * *",
         tables=lambda: monthly_tables(often=True),
         first_day=lambda yesterday: yesterday,
         description="Logins, so often that none is lost, although Keycloak by default forgets them after a day.",

@@ -17,7 +17,7 @@ from renku_metrics.sources.registry import all_sources
 from renku_metrics.store.store import MONTHS_AT_ONCE, batches
 from renku_metrics.tables import EVENT_TYPES, EVENTS, USER_DAYS
 
-GROUP = "events"
+EVENTS_GROUP = "events"
 # If a month fails, nothing of it is stored, so nothing is built from it.
 CONSERVED = dg.AssetCheckSpec(
     "rows_are_conserved",
@@ -40,7 +40,7 @@ def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -
         ],
         code_version=RULES_VERSION,
         check_specs=[CONSERVED],
-        **specification(EVENTS, GROUP),
+        **specification(EVENTS, EVENTS_GROUP),
     )
     def events(context: dg.AssetExecutionContext, central_store: CentralStore) -> Results:
         store = central_store.open()
@@ -71,7 +71,7 @@ def event_assets(deployments: Mapping[str, Deployment], grid: partitions.Grid) -
         backfill_policy=ONE_RUN,
         deps=[EVENTS.name],
         code_version=RULES_VERSION,
-        **specification(USER_DAYS, GROUP),
+        **specification(USER_DAYS, EVENTS_GROUP),
     )
     def user_days_asset(context: dg.AssetExecutionContext, central_store: CentralStore) -> Results:
         store = central_store.open()

@@ -20,7 +20,7 @@ from renku_metrics.pipeline.building import store_counts
 from renku_metrics.store.store import Store
 from renku_metrics.tables import KINDS, USER_DAYS, PeriodKind
 
-GROUP = "metrics"
+METRICS_GROUP = "metrics"
 
 
 def metric_assets(
@@ -46,7 +46,7 @@ def _counts(
                     )
                 ],
                 code_version=metric.version,
-                **specification(replace(metric.table(kind), description=describe(metric)), GROUP),
+                **specification(replace(metric.table(kind), description=describe(metric)), METRICS_GROUP),
             )
             for name, metric in tables.items()
         ],

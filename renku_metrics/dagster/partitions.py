@@ -17,8 +17,8 @@ from renku_metrics.deployments import Deployment
 from renku_metrics.periods import ONE_DAY, Period, days_between
 from renku_metrics.tables import PeriodKind
 
-DEPLOYMENT = "deployment"
-MONTH: PeriodKind = "month"
+DEPLOYMENT_DIMENSION = "deployment"
+MONTH_DIMENSION: PeriodKind = "month"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Grid:
         names = dg.StaticPartitionsDefinition(sorted(deployment.name for deployment in deployments))
 
         def each_deployment(kind: PeriodKind, time: dg.TimeWindowPartitionsDefinition) -> dg.MultiPartitionsDefinition:
-            return dg.MultiPartitionsDefinition({DEPLOYMENT: names, kind: time})
+            return dg.MultiPartitionsDefinition({DEPLOYMENT_DIMENSION: names, kind: time})
 
         # The running month and week are in the grid: they are published as `period not over`.
         return cls(
@@ -99,12 +99,12 @@ def months_of_week() -> dg.MultiPartitionMapping:
     months = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
     return dg.MultiPartitionMapping(
         {
-            DEPLOYMENT: dg.DimensionPartitionMapping(DEPLOYMENT, dg.IdentityPartitionMapping()),
-            MONTH: dg.DimensionPartitionMapping("week", months),
+            DEPLOYMENT_DIMENSION: dg.DimensionPartitionMapping(DEPLOYMENT_DIMENSION, dg.IdentityPartitionMapping()),
+            MONTH_DIMENSION: dg.DimensionPartitionMapping("week", months),
         }
     )
 
 
 def deployment_of_month() -> dg.MultiToSingleDimensionPartitionMapping:
     """A month needs the users and projects of its deployment."""
-    return dg.MultiToSingleDimensionPartitionMapping(DEPLOYMENT)
+    return dg.MultiToSingleDimensionPartitionMapping(DEPLOYMENT_DIMENSION)

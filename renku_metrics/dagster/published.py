@@ -16,20 +16,20 @@ from renku_metrics.pipeline.publishing import lost_of, read_numbers, write_publi
 from renku_metrics.store.ledger import StoreLedger
 from renku_metrics.tables import KINDS, published_table
 
-NAME = "published"
+PUBLISHED = "published"
 
 
 def published_asset(deployments: Mapping[str, Deployment], core_actions: Sequence[CoreAction]) -> dg.AssetsDefinition:
     """The asset ``published``, which writes all that the team reads."""
 
     @dg.asset(
-        name=NAME,
+        name=PUBLISHED,
         description=(
             "Users of each core action and their share of the active users, by week and month, as CSV and Parquet; "
             "with the numbers that were revised, and the definitions."
         ),
         deps=[metric.table(kind).name for kind in KINDS for metric in (ACTIVE_USERS, *core_actions)],
-        group_name=NAME,
+        group_name=PUBLISHED,
         owners=OWNERS,
         kinds={"csv", "parquet"},
         metadata={"dagster/column_schema": column_schema(published_table("week"))},
@@ -66,7 +66,7 @@ def published_asset(deployments: Mapping[str, Deployment], core_actions: Sequenc
 def _specifications() -> list[dg.AssetCheckSpec]:
     """Every check of the published asset. The blocking ones stop its publication."""
     described = {check.name: check.description for check in CHECKS} | DESCRIPTIONS
-    return [dg.AssetCheckSpec(name, asset=NAME, description=text) for name, text in described.items()]
+    return [dg.AssetCheckSpec(name, asset=PUBLISHED, description=text) for name, text in described.items()]
 
 
 def _result(finding: Outcome) -> dg.AssetCheckResult:

@@ -21,7 +21,7 @@ from renku_metrics.sources.registry import all_sources, raw_tables
 from renku_metrics.sources.source import Harvest, Source
 from renku_metrics.store.store import Partition
 
-GROUP = "raw"
+RAW_GROUP = "raw"
 # The tag of a run that lists every project and branch in full.
 RECONCILE = "renku_metrics/reconcile"
 
@@ -43,7 +43,7 @@ def _asset(
                 table.name,
                 # They are stored in this order.
                 deps=[first.name] if table is not first else [],
-                **specification(table, GROUP, {source.name}),
+                **specification(table, RAW_GROUP, {source.name}),
             )
             for table in harvest.tables
         ],

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from renku_metrics import user_ids
 from renku_metrics.events.cleaning import clean_commits
 from renku_metrics.events.links import Identities
 from renku_metrics.schema import STRINGS, Column, Table
@@ -23,17 +24,17 @@ def user_ids_of(user_id: str, gitlab_users: pd.DataFrame, keycloak_users: pd.Dat
     An address that another account has too is left out, because it is not theirs alone.
     """
     identities = Identities(gitlab_users, keycloak_users)
-    kind, _, rest = user_id.partition(":")
     person = user_id
-    if kind == "gitlab":
-        person = identities.of_gitlab_users(pd.Series([int(rest)], dtype="Int64")).iloc[0]
-    elif kind == "email":
-        person = identities.of_addresses(pd.Series([rest], dtype=object)).iloc[0]
+    if user_ids.is_of_gitlab(user_id):
+        person = identities.of_gitlab_users(pd.Series([user_ids.gitlab_number(user_id)], dtype="Int64")).iloc[0]
+    elif user_ids.is_of_address(user_id):
+        person = identities.of_addresses(pd.Series([user_ids.address_hash(user_id)], dtype=object)).iloc[0]
     in_gitlab = gitlab_users[identities.of_gitlab_users(gitlab_users["gitlab_user_id"]) == person]
     in_keycloak = keycloak_users[keycloak_users["keycloak_id"] == person]
     held = pd.concat([in_gitlab["address_hashes"], in_keycloak["address_hashes"]]).explode().dropna().drop_duplicates()
     own = held[identities.of_addresses(held) == person]
-    return {user_id, person, *_gitlab(in_gitlab["gitlab_user_id"]), *_email(own)}
+    accounts = user_ids.of_each_gitlab(in_gitlab["gitlab_user_id"])
+    return {user_id, person, *accounts, *user_ids.of_each_address(own)}
 
 
 @dataclass(frozen=True)
@@ -101,23 +102,23 @@ class Erased:
 
     def _without_items(self, frame: pd.DataFrame, column: Column) -> tuple[pd.DataFrame, pd.Series]:
         held = frame[column.name].explode().dropna()
-        erased = frozenset(held[self._of(_email(held))])
+        erased = frozenset(held[self._of(user_ids.of_each_address(held))])
         kept = [[own for own in items if own not in erased] for items in frame[column.name]]
         shorter = frame[column.name].map(len) > pd.Series(map(len, kept), index=frame.index, dtype="int64")
         return frame.assign(**{column.name: pd.Series(kept, index=frame.index, dtype=object)}), shorter
 
-    def _of(self, user_ids: pd.Series) -> pd.Series:
+    def _of(self, users: pd.Series) -> pd.Series:
         """Whether each user id belongs to an erased person. A missing one belongs to nobody."""
-        known = {user_id: user_id in self for user_id in user_ids.dropna().unique()}
-        return pd.Series([known.get(user_id, False) for user_id in user_ids], index=user_ids.index, dtype=bool)
+        known = {user: user in self for user in users.dropna().unique()}
+        return pd.Series([known.get(user, False) for user in users], index=users.index, dtype=bool)
 
 
 def _user_ids(column: Column, frame: pd.DataFrame) -> pd.Series:
     """The user ids, as in events, of the people whom the column names."""
     values = frame[column.name]
     if column.person == "gitlab":
-        return _gitlab(values)
-    return _email(values) if column.person == "address" else values
+        return user_ids.of_each_gitlab(values)
+    return user_ids.of_each_address(values) if column.person == "address" else values
 
 
 def _excepted(column: Column, frame: pd.DataFrame) -> pd.Series:
@@ -135,11 +136,3 @@ def _isin(groups: pd.MultiIndex, rows: pd.Series) -> pd.Series:
 
 def _none(frame: pd.DataFrame) -> pd.Series:
     return pd.Series(data=False, index=frame.index, dtype=bool)
-
-
-def _gitlab(ids: pd.Series) -> pd.Series:
-    return ("gitlab:" + ids.astype("Int64").astype("str")).where(ids.notna()).astype(object)
-
-
-def _email(hashes: pd.Series) -> pd.Series:
-    return ("email:" + hashes.astype("str")).where(hashes.notna()).astype(object)

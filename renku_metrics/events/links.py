@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from renku_metrics import user_ids
 from renku_metrics.tables import USER_LINKS
 
 # The first rule is for logins and sessions. The others are for commits, in this order: the first that holds decides.
-KEYCLOAK_ID, *COMMIT_RULES = USER_LINKS
+KEYCLOAK_LINK, *COMMIT_RULES = USER_LINKS
 
 
 class Identities:
@@ -35,15 +36,14 @@ class Identities:
 
     def of_gitlab_users(self, ids: pd.Series) -> pd.Series:
         """The user id of each GitLab user: the Keycloak id if it is known, else ``gitlab:<id>``."""
-        unknown = "gitlab:" + ids.astype("str")
-        return ids.map(self._users).astype(object).fillna(unknown.astype(object))
+        return ids.map(self._users).astype(object).fillna(user_ids.of_each_gitlab(ids))
 
     def of_addresses(self, hashes: pd.Series) -> pd.Series:
         """The user id of the sole holder of each address, else ``email:<hash>``."""
         holders = hashes.map(self._gitlab_addresses).astype("Int64")
         in_gitlab = self.of_gitlab_users(holders).where(holders.notna())
         in_keycloak = hashes.map(self._keycloak_addresses).astype(object)
-        return in_gitlab.fillna(in_keycloak).fillna(("email:" + hashes).astype(object))
+        return in_gitlab.fillna(in_keycloak).fillna(user_ids.of_each_address(hashes))
 
     def link_commits(self, commits: pd.DataFrame, copies: pd.DataFrame) -> pd.DataFrame:
         """``user_id``, ``user_link`` (a rule of COMMIT_RULES) and ``bot`` for each commit, on the same index.
@@ -59,7 +59,7 @@ class Identities:
             "gitlab_address": lambda left: self.of_gitlab_users(owners[left.index]),
             "keycloak_address": lambda left: _own_addresses(left).map(self._keycloak_addresses),
             "push": lambda left: self.of_gitlab_users(self._pushers(left, copies)),
-            "address_hash": lambda left: "email:" + _own_addresses(left),
+            "address_hash": lambda left: user_ids.of_each_address(_own_addresses(left)),
         }
         for rule in COMMIT_RULES:
             found = rules[rule](commits[linked["user_id"].isna()]).dropna()

@@ -18,7 +18,7 @@ from renku_metrics.events.cleaning import (
     clean_sessions,
     days_without_users,
 )
-from renku_metrics.events.links import COMMIT_RULES, KEYCLOAK_ID, Identities
+from renku_metrics.events.links import COMMIT_RULES, KEYCLOAK_LINK, Identities
 from renku_metrics.tables import (
     EVENTS,
     RAW_AMALTHEA_SESSIONS,
@@ -81,7 +81,7 @@ class EventsBuilt:
     def linked(self) -> dict[str, int]:
         """How many events each rule linked to a user, and how many are nobody's."""
         counts = self.events["user_link"].fillna(NOBODY).value_counts()
-        return {rule: int(counts.get(rule, 0)) for rule in (KEYCLOAK_ID, *COMMIT_RULES, NOBODY)}
+        return {rule: int(counts.get(rule, 0)) for rule in (KEYCLOAK_LINK, *COMMIT_RULES, NOBODY)}
 
     @property
     def conserved(self) -> bool:
@@ -213,4 +213,4 @@ def _session_events(lines: pd.DataFrame, event_type: str, occurred_at: pd.Series
 
 
 def _linked(keycloak_ids: pd.Series) -> pd.Series:
-    return pd.Series(KEYCLOAK_ID, index=keycloak_ids.index, dtype=object).where(keycloak_ids.notna(), None)
+    return pd.Series(KEYCLOAK_LINK, index=keycloak_ids.index, dtype=object).where(keycloak_ids.notna(), None)

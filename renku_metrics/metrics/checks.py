@@ -104,17 +104,17 @@ def _series(weeks: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """Each number of each deployment, also active users, as ``users`` of the weeks that may be compared, in order."""
     active = weeks.assign(core_action=ACTIVE_USERS.key, users=weeks["active_users"])
     everything = pd.concat([weeks, active.drop_duplicates(["deployment", "period"])])
-    sources = {metric.key: metric.activities for metric in (ACTIVE_USERS, *CORE_ACTIONS)}
+    activities = {metric.key: metric.activities for metric in (ACTIVE_USERS, *CORE_ACTIONS)}
     for (_, key), series in everything.sort_values("period_start").groupby(["deployment", "core_action"]):
-        needed = sources.get(str(key), ACTIVITIES)
+        needed = activities.get(str(key), ACTIVITIES)
         known = series[[not _lacks(missing, needed) for missing in series["missing"]]]
         yield known.reset_index(drop=True)
 
 
-def _lacks(missing: str, sources: Collection[Activity]) -> bool:
-    """Whether days of these are missing or still to come. A source that is not configured does not count."""
+def _lacks(missing: str, activities: Collection[Activity]) -> bool:
+    """Whether days of these are missing or still to come. An activity that is not configured does not count."""
     reasons = [reason for reason in missing.split("; ") if not reason.endswith(NOT_CONFIGURED)]
-    return any(reason == NOT_OVER or reason.partition(":")[0] in sources for reason in reasons)
+    return any(reason == NOT_OVER or reason.partition(":")[0] in activities for reason in reasons)
 
 
 def _unlinked_above_limit(rows: Rows, _changed: Changed) -> Iterable[str]:
@@ -148,8 +148,8 @@ CHECKS = (
     Check(
         "weeks_are_like_their_neighbours",
         f"No number of the last {NEIGHBOURS} weeks, or of a week that changed, is unusually far from the median of the "
-        f"{NEIGHBOURS} weeks before it. Active users count as a number. A week is compared if the number's own sources "
-        "cover it.",
+        f"{NEIGHBOURS} weeks before it. Active users count as a number. A week is compared if the number's own "
+        "activities cover it.",
         blocking=False,
         failing=_weeks_far_from_their_neighbours,
     ),

@@ -11,8 +11,7 @@ from renku_metrics.metrics.definition import CoreAction, Denominator, Metric
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.periods import Period
 from renku_metrics.tables import USER_LINKS
-
-UNLINKED = "email:"
+from renku_metrics.user_ids import EMAIL_PREFIX
 
 # A frame with the columns user_id and group, or a function of deployment and user id (None: in no group).
 Groups = pd.DataFrame | Callable[[str, str], str | None]
@@ -29,7 +28,7 @@ def count(
     counts = {"users": _by_period(users, periods)}
     if isinstance(metric, Denominator):
         links = _users(user_days, deployment, metric.event_types, periods, ["user_link"])
-        unlinked = users[users["user_id"].str.startswith(UNLINKED)]
+        unlinked = users[users["user_id"].str.startswith(EMAIL_PREFIX)]
         counts["unlinked_users"] = _by_period(unlinked, periods)
         for rule in USER_LINKS:
             counts[f"linked_by_{rule}"] = _by_period(links[links["user_link"] == rule], periods)

@@ -15,9 +15,9 @@ from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.schema import Table
 from renku_metrics.tables import COVERAGE, REVISIONS, published_table
 
-TIME = (
+ABOUT_PERIODS = (
     "Periods are ISO weeks (Monday 00:00 UTC to Monday 00:00 UTC) and calendar months, UTC. A period is complete "
-    "when it is over and logins, commits and sessions cover each of its days. If something becomes known later, the "
+    "if it is over and logins, commits and sessions cover each of its days. If something becomes known later, the "
     "number changes, and revisions.parquet records a change of users or active users. Completeness and the share of "
     "unlinked users say how much is known today; their changes are not recorded."
 )
@@ -28,17 +28,17 @@ INTRODUCTION = f"""# Metrics
 What each published number means. This page is made from the declarations in `renku_metrics/metrics/dictionary.py`;
 change those, raise the version, and run `python -m renku_metrics.metrics.documents > docs/metrics.md`.
 
-{TIME}
+{ABOUT_PERIODS}
 
 A user is counted once per period and deployment. So weeks do not add up to a month. A person on two deployments is two
 users, so numbers of deployments do not add up either.
 
-The denominator needs logins, commits and sessions. A source may be known only since some date: Keycloak has forgotten
-the logins before the first pull, or the audit log was switched on later. Every period before that date is published as
-not complete and names the days in `missing`. From the first complete period on, the series means one thing. Do not
-compare numbers before it with numbers after it. A deployment that lacks a source for good has no complete period at
-all. `coverage.parquet` says for each period how many of its days each source covers, and how many of its active users
-each rule linked.
+The denominator needs logins, commits and sessions. An activity may be known only since some date: Keycloak has
+forgotten the logins before the first pull, or the audit log was switched on later. Every period before that date is
+published as not complete and names the days in `missing`. From the first complete period on, the series means one
+thing. Do not compare numbers before it with numbers after it. A deployment that has no source of one of these
+activities has no complete period at all. `coverage.parquet` says for each period how many of its days each activity
+covers, and how many of its active users each rule linked.
 
 A section lists only the gaps of its own metric. The gaps that several metrics share are in
 [one table](#gaps-that-several-metrics-share) at the end.
@@ -48,7 +48,7 @@ A section lists only the gaps of its own metric. The gaps that several metrics s
 def definitions(core_actions: Sequence[CoreAction] = CORE_ACTIONS) -> dict[str, Any]:
     """The whole dictionary, for definitions.json."""
     return {
-        "time": TIME,
+        "time": ABOUT_PERIODS,
         "denominator": _fields(ACTIVE_USERS),
         "core_actions": [_fields(action) for action in core_actions],
     }
@@ -85,7 +85,7 @@ def _describe(metric: Metric, gaps: Sequence[Gap]) -> str:
                 f"- **Who counts**: {'; '.join(metric.who_counts)}",
                 f"- **What does not count**: {'; '.join(metric.does_not_count)}",
                 f"- **Timestamp**: {metric.timestamp}",
-                f"- **Sources**: {', '.join(metric.activities)}",
+                f"- **Activities**: {', '.join(metric.activities)}",
             ]
         ),
         _table(
@@ -119,7 +119,7 @@ def _gap(gap: Gap) -> tuple[str, str, str]:
 
 
 def _fields(metric: Metric) -> dict[str, Any]:
-    return {**asdict(metric), "count": metric.count, "sources": list(metric.activities)}
+    return {**asdict(metric), "count": metric.count, "activities": list(metric.activities)}
 
 
 def _case(example: Example) -> str:
@@ -212,7 +212,7 @@ With DuckDB:
 - If few users are active, a share says little. Look at `active_users` too.
 - `unlinked` people are known only by the address of their commits. Some of them also count under their account. So the
   larger `unlinked` is, the more `users` and `active_users` are too large.
-- A source may be known only since some date. All periods before it are not `complete` and name its days in `missing`.
+- An activity may be known only since some date. All periods before it are not `complete`, and `missing` names the days.
   After it the line may step up, because more was seen, not because more was done. So begin at the first complete
   period. `coverage` says how many days of each period are known. In this example logins are known since 10 September.
   So `active_users` and every `share` mean something else before W38 than from W38 on. `users` who committed mean the

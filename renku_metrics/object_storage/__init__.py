@@ -31,8 +31,8 @@ S3_ADDRESS = re.compile(r"s3://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]*)(/(?P<prefi
 def open_storage(address: str, endpoint_url: str | None = None) -> ObjectStorage:
     """The objects at ``s3://bucket/prefix`` or in a directory, which need not exist yet.
 
-    Credentials, region and (where ``endpoint_url`` is not given) the endpoint come from the environment by
-    boto3's rules. Raises StoreError for any other kind of address.
+    Credentials and region come from the environment by boto3's rules, and so does the endpoint if ``endpoint_url`` is
+    not given. Raises StoreError if the address is of another kind.
     """
     if match := S3_ADDRESS.fullmatch(address):
         return S3Storage(match["bucket"], (match["prefix"] or "").strip("/"), endpoint_url)

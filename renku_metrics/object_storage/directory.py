@@ -14,7 +14,7 @@ from renku_metrics.object_storage import interface
 from renku_metrics.object_storage.file_lock import locked
 from renku_metrics.object_storage.interface import ChangedError, HeldTooLongError, ObjectInfo
 
-# What is held alone for long, and an object while it is replaced, may have the same name.
+# A name that is held alone, and an object that is being replaced, can be the same; so they have different suffixes.
 PARTIAL, LOCK, HELD = ".partial", ".lock", ".held"
 LET_IN = "let this user read and write there, or choose another directory"
 ROOM = "make room there"
@@ -47,7 +47,7 @@ class DirectoryStorage:
     def read_versioned(self, key: str) -> tuple[bytes, str]:
         try:
             with (self._root / key).open("rb") as file:
-                # A file is never changed, but replaced: what is open belongs to this status.
+                # No file is changed, it is only replaced. So this status is that of the open file.
                 return file.read(), _version(os.fstat(file.fileno()))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise FileNotFoundError(self.address(key)) from None
@@ -67,7 +67,7 @@ class DirectoryStorage:
                 with _written(_beside(path, PARTIAL), content, modified) as partial:
                     new = _version(partial.stat())
                     partial.replace(path)
-            _make_last(path.parent)
+            _sync_folder(path.parent)
         except OSError as error:
             raise _explain(self.address(key), "written", error) from None
         return new
@@ -78,9 +78,9 @@ class DirectoryStorage:
             with self._locked(path):
                 path.unlink(missing_ok=True)
                 _beside(path, PARTIAL).unlink(missing_ok=True)
-            _make_last(path.parent)
+            _sync_folder(path.parent)
         except (FileNotFoundError, NotADirectoryError):
-            # There is no folder that could hold it.
+            # If there is no such folder, the object is not there.
             return
         except OSError as error:
             raise _explain(self.address(key), "deleted", error) from None
@@ -90,7 +90,7 @@ class DirectoryStorage:
         for partial in sorted(folder.rglob(f".*{PARTIAL}")) if folder.is_dir() else ():
             path = partial.with_name(partial.name.removeprefix(".").removesuffix(PARTIAL))
             try:
-                # Of a writer that is at work it is gone once this has the lock.
+                # If a writer is at work, it has removed its file before this gets the lock.
                 with self._locked(path):
                     partial.unlink(missing_ok=True)
             except OSError as error:
@@ -104,7 +104,7 @@ class DirectoryStorage:
                 path = Path(parent) / name
                 key = path.relative_to(self._root).as_posix()
                 if key.startswith(prefix) and not _is_own(name):
-                    # One that is deleted meanwhile is not there.
+                    # A file that is deleted meanwhile is not listed.
                     with contextlib.suppress(FileNotFoundError):
                         status = path.stat()
                         found.append(ObjectInfo(key, status.st_size, _version(status)))
@@ -147,13 +147,13 @@ def _is_own(name: str) -> bool:
 
 
 def _beside(path: Path, suffix: str) -> Path:
-    # One for each object: what a killed process has left, the next one takes over.
+    # Each object has one such file, so the next process takes over what a killed one has left.
     return path.with_name(f".{path.name}{suffix}")
 
 
 @contextlib.contextmanager
 def _written(path: Path, content: bytes, modified: int) -> Iterator[Path]:
-    """The file, safe on the disk, and private to its owner; after the block it is gone unless it was renamed."""
+    """The file, safe on the disk and private to its owner. After the block it is gone, unless it was renamed."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -168,24 +168,23 @@ def _written(path: Path, content: bytes, modified: int) -> Iterator[Path]:
 
 
 def _make_folder(path: Path) -> None:
-    """Makes the folder, private to its owner, and those that it lies in."""
+    """Makes the folder, private to its owner, and the folders that it lies in."""
     if path.is_dir():
         return
     _make_folder(path.parent)
     try:
         path.mkdir(mode=0o700)
     except FileExistsError:
-        # Another may have made it meanwhile.
+        # Another process may have made it meanwhile.
         if not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
-    _make_last(path.parent)
+    _sync_folder(path.parent)
 
 
-def _make_last(folder: Path) -> None:
-    """The names in the folder are the same after a power cut.
+def _sync_folder(folder: Path) -> None:
+    """Makes sure that a power cut loses no name in the folder.
 
-    Otherwise a system might keep a later write and lose an earlier one, such as rows of which it is said that they
-    are stored.
+    Otherwise the system might keep a later write and lose an earlier one: a ledger that tells of rows that are gone.
     """
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -195,7 +194,7 @@ def _make_last(folder: Path) -> None:
 
 
 def _unless_gone(error: OSError) -> None:
-    # os.walk passes over folders that it cannot read; what is in them would be taken for deleted.
+    # os.walk passes over folders that it cannot read. Their files would then be taken for deleted.
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise _explain(str(error.filename), "listed", error)
 

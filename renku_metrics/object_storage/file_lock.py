@@ -10,27 +10,27 @@ from contextlib import contextmanager
 from pathlib import Path
 
 FIRST_POLL_SECONDS = 0.001
-POLL_SECONDS = 0.2
+LONGEST_POLL_SECONDS = 0.2
 
 
 @contextmanager
 def locked(path: Path, longest_wait_seconds: float) -> Iterator[None]:
     """No other thread or process is in a block of the same path meanwhile.
 
-    The system lets go of the lock when its holder ends, however it ends. Raises TimeoutError when another held it for
-    too long, OSError when the file cannot be made.
+    The system lets go of the lock when its holder ends, however it ends. Raises TimeoutError if another held it for
+    too long, OSError if the file cannot be made.
     """
     until = time.monotonic() + longest_wait_seconds
     pause = FIRST_POLL_SECONDS
     while (handle := _take(path)) is None:
         if time.monotonic() > until:
             raise TimeoutError
-        time.sleep(min(pause, POLL_SECONDS))
+        time.sleep(min(pause, LONGEST_POLL_SECONDS))
         pause *= 2
     try:
         yield
     finally:
-        # As long as it is still held: whoever gets it next sees that it is no longer at its path.
+        # While the lock is still held, because whoever gets it next must see that the file is not at its path any more.
         path.unlink(missing_ok=True)
         os.close(handle)
 

@@ -10,27 +10,27 @@ from typing import Protocol
 from renku_metrics.errors import StoreError
 
 PARALLEL_REQUESTS = 16
-# How long one who wants a name waits for its holder.
+# So long a process waits for a name that another holds.
 LONGEST_WAIT_SECONDS = 3600.0
 
 
 class ChangedError(StoreError):
-    """Another has changed the object since it was read; who gets this reads it again and merges again."""
+    """Another has changed the object since it was read. Whoever gets this reads it again and merges again."""
 
     def __init__(self, address: str) -> None:
         super().__init__(f"{address}: another has changed this meanwhile; run it again")
 
 
 class HeldTooLongError(StoreError):
-    """Another has not let go of a name for as long as anybody waits."""
+    """Another has held a name for longer than anybody waits."""
 
     def __init__(self, address: str) -> None:
-        super().__init__(f"{address}: another pull has held this for over an hour")
+        super().__init__(f"{address}: another run has held this for over an hour; wait for it, or end it")
 
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """One object of a listing; ``version`` changes whenever its content does."""
+    """One object of a listing. ``version`` changes whenever its content does."""
 
     key: str
     size: int
@@ -45,7 +45,7 @@ class ObjectStorage(Protocol):
         ...
 
     def read(self, key: str) -> bytes:
-        """The object's bytes. Raises FileNotFoundError when there is none, StoreError when it cannot be read."""
+        """The object's bytes. Raises FileNotFoundError if there is no object, StoreError if it cannot be read."""
         ...
 
     def read_versioned(self, key: str) -> tuple[bytes, str]:
@@ -55,14 +55,14 @@ class ObjectStorage(Protocol):
     def replace(self, key: str, content: bytes, version: str | None) -> str:
         """Replaces the object whole if it still has this version, or creates it if there is none and none is given.
 
-        Returns the new version. Raises ChangedError when another has replaced, created or deleted the object meanwhile,
-        StoreError when it cannot be written. After either the content may have been stored all the same, if an answer
-        was lost on the way; so it must do no harm to merge it twice.
+        Returns the new version. Raises ChangedError if another has replaced, created or deleted the object meanwhile,
+        StoreError if it cannot be written. Even then the content may have been stored, because the answer may have been
+        lost on the way. So it must do no harm to merge it twice.
         """
         ...
 
     def delete(self, key: str) -> None:
-        """Removes the object; that it is not there is no error."""
+        """Removes the object. It is no error if the object is not there."""
         ...
 
     def clear_unfinished(self, prefix: str = "") -> None:
@@ -74,9 +74,9 @@ class ObjectStorage(Protocol):
         ...
 
     def alone(self, name: str) -> AbstractContextManager[ObjectStorage]:
-        """Holds the name alone among all processes that use this storage, waiting for it where need be.
+        """Holds the name alone among all processes that use this storage. Waits for it if another holds it.
 
-        The block gets this storage as its holder is to use it: it changes nothing once the name is lost, but raises
-        StoreError. A holder that died gives way by itself. Raises StoreError when the wait was too long.
+        The holder must use the storage that the block gets: if the name is lost, it raises StoreError and changes
+        nothing more. A holder that died gives way by itself. Raises StoreError if the wait was too long.
         """
         ...

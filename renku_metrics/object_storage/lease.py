@@ -1,13 +1,13 @@
 """Mutual exclusion on S3: an object that its holder keeps fresh, and that others take over once it is stale.
 
-The age of a lease is told by the server's clock alone. Not every server makes conditional writes atomic (OpenStack
-Swift does not), so that of several who take a free lease each may believe to have it for a moment: the last to write
-has it, and each looks again after longer than a write takes.
+Only the server's clock tells the age of a lease. Not every server makes conditional writes atomic (OpenStack Swift
+does not). So if several take a free lease, each may believe for a moment that it has the lease. The last to write has
+it, and each looks again after a time that is longer than a write takes.
 
-Where the server writes on condition, no write is lost even if two hold the same lease. Where it does not, the lease
-alone keeps writes apart: each try of a write is begun only if it ends before another can take over, and when it is
-given up this machine sends nothing of it any more. What a proxy between here and the server keeps for longer than that,
-and then delivers, lands over what another has written meanwhile; only the server could refuse it.
+If the server writes on condition, no write is lost, even if two hold the same lease. If it does not, the lease alone
+keeps writes apart: a try of a write begins only if it ends before another can take over, and this machine sends nothing
+more of a try that it has given up. A proxy between here and the server may keep a write for longer, and then deliver
+it. It lands over what another has written meanwhile, because only the server could refuse it.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ if TYPE_CHECKING:
 STALE_AFTER_SECONDS = 90.0
 REFRESH_SECONDS = 20.0
 POLL_SECONDS = 2.0
-# Swift writes so small an object in 0.04 seconds, and a lease is taken once in a step of a run.
+# Swift writes so small an object in 0.04 seconds. A step of a run takes a lease once, so half a second costs little.
 SETTLE_SECONDS = 0.5
 
 
 @contextmanager
 def lease(client: S3Client, bucket: str, key: str, address: str) -> Iterator[Check]:
-    """Holds the object ``key`` alone for the length of the block, which gets what is to be asked before each try.
+    """Holds the object ``key`` alone for the length of the block, which gets the check to make before each try.
 
-    That raises StoreError once the lease is lost, or may be before a try that begins now has ended. Raises StoreError
-    when another held it for over an hour, or when this holder was suspended, or cut off from the server, for so long
-    that another has taken over or may have.
+    The check raises StoreError if the lease is lost, or if it may be lost before a try that begins now ends. The block
+    raises StoreError if another held the lease for over an hour. It also does if this holder was suspended, or cut off
+    from the server, for so long that another has taken over or may have.
     """
     held = _Lease(client, bucket, key, address)
     try:
@@ -80,7 +80,7 @@ class _Lease:
         self._address = address
         self._holder = uuid.uuid4().hex.encode()
         self._lost = threading.Event()
-        # Since when the lease is at least that fresh, by this machine's clock.
+        # The lease was refreshed at this time of this machine's clock, or later.
         self._refreshed = time.monotonic()
 
     def acquire(self) -> None:
@@ -89,7 +89,8 @@ class _Lease:
             age = self.age()
             if age is None:
                 self._create()
-                # Asked of the object and not of the answer: one that was lost is a refusal at the next try.
+                # The object is read, because the answer can be lost. The next try is then refused, although the lease
+                # is ours.
                 if self._is_ours() and self._is_still_ours_after(SETTLE_SECONDS):
                     return
             elif age > STALE_AFTER_SECONDS:
@@ -102,7 +103,7 @@ class _Lease:
 
     def keep_fresh(self, over: threading.Event) -> None:
         while not over.wait(REFRESH_SECONDS):
-            # The next time may be better; until when that will do, check knows.
+            # The next refresh may succeed. If it comes too late, the checks raise an error.
             with suppress(*S3_ERRORS):
                 if not self._is_ours():
                     self._lost.set()
@@ -110,21 +111,21 @@ class _Lease:
                 self._write()
 
     def check(self) -> None:
-        """Raises StoreError when another has taken over, or may have."""
+        """Raises StoreError if another has taken over, or may have."""
         self._check_for(0.0)
 
     def check_before_a_try(self) -> None:
-        """Raises StoreError when another has taken over, or may have before a try that begins now has ended."""
+        """Raises StoreError if another has taken over, or may have before a try that begins now ends."""
         self._check_for(LONGEST_TRY_SECONDS)
 
     def _check_for(self, seconds: float) -> None:
         if self._lost.is_set() or time.monotonic() - self._refreshed > STALE_AFTER_SECONDS - seconds:
             raise StoreError(
-                f"{self._address}: this pull was out of touch for so long that another may have begun; run it again"
+                f"{self._address}: this run was out of touch for so long that another may have begun; run it again"
             )
 
     def release(self) -> None:
-        # Whatever cannot be deleted now gives way by its age.
+        # If the lease cannot be deleted now, it gives way by its age.
         with suppress(*S3_ERRORS):
             if self._is_ours():
                 self._client.delete_object(Bucket=self._bucket, Key=self._key)
@@ -132,7 +133,7 @@ class _Lease:
                 self._lost.set()
 
     def age(self) -> float | None:
-        """Seconds since the lease was refreshed, by whomever; None when it is free."""
+        """Seconds since anybody refreshed the lease; None if it is free."""
         try:
             answer = self._client.head_object(Bucket=self._bucket, Key=self._key)
         except ClientError as error:

@@ -32,7 +32,7 @@ class S3Storage:
     def __init__(self, bucket: str, prefix: str, endpoint_url: str | None = None) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        # What the holder of names asks before each try of a change.
+        # The holder of names makes these before each try of a change.
         self._checks: tuple[Check, ...] = ()
         self._support = _Support()
         try:
@@ -56,8 +56,8 @@ class S3Storage:
         return found
 
     def replace(self, key: str, content: bytes, version: str | None) -> str:
-        # Where the server ignores conditions, only who holds a name may compare and write. Who holds none holds the
-        # object's own for that long; so there all who replace an object must hold the same name, or none.
+        # If the server ignores conditions, only the holder of a name may compare and write. A caller that holds none
+        # takes the object's own name. So everybody who replaces this object must hold the same name, or none.
         if self._server_honours_conditions():
             with self._changing(key):
                 address = self.address(key)
@@ -77,7 +77,7 @@ class S3Storage:
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
 
     def clear_unfinished(self, prefix: str = "") -> None:  # noqa: ARG002
-        # An object that was not sent whole is none.
+        # An object that was not sent whole is not there.
         return
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
@@ -97,7 +97,7 @@ class S3Storage:
     def alone(self, name: str) -> Iterator[ObjectStorage]:
         with lease(self._client, self._bucket, f"{self._prefix}{name}{LEASE}", self.address(name)) as check:
             held = copy.copy(self)
-            # Whoever holds two names must hold both to the end.
+            # Whoever holds two names must still hold both.
             held._checks = (*self._checks, check)
             yield held
 
@@ -107,7 +107,7 @@ class S3Storage:
             with checked(self._checks):
                 yield
         except S3_ERRORS as error:
-            # A try may have been given up because of them.
+            # A check may have ended the try. Its error says more.
             for check in self._checks:
                 check()
             raise self._explain(key, error) from None
@@ -124,7 +124,7 @@ class S3Storage:
 
 
 class _Support:
-    """Whether the server honours conditions, once it is known; of a storage and of what its holders get of it."""
+    """Whether the server honours conditions, once it is known. A storage shares it with the holders of its names."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

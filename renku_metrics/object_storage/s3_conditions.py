@@ -11,8 +11,8 @@ Swift 2.38 (s3api)     412, but up to seven    501                       501    
 moto 5.2               412                     412; 404 where is none    written           written      3 of 320 lost
 =====================  ======================  ========================  ================  ===========  ===========
 
-AWS documents what Ceph does, 404 where there is no object, and 409 to one of several who write at the same moment. Who
-writes without condition at that moment may lose on Ceph: what is replaced on condition is best written so by all.
+AWS documents what Ceph does, 404 if there is no object, and 409 to one of several who write at the same moment. On Ceph
+a write without condition at that moment may be lost. So if one replaces an object on condition, everybody should.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ WRITE = "write"
 
 
 def honours_conditions(client: S3Client, bucket: str, key: str) -> bool:
-    """Whether the server refuses what it should, tried with an object that is only there for this; 2 or 3 requests."""
+    """Whether the server refuses what it should. Tries it with an object of its own, in 2 or 3 requests."""
     created = _try(client, bucket, key, IfNoneMatch=ANY)
     wrong = _try(client, bucket, key, IfMatch=NOBODYS)
     again = _try(client, bucket, key, IfNoneMatch=ANY) if created == OK else created
@@ -58,10 +58,10 @@ def _try(client: S3Client, bucket: str, key: str, **condition: str) -> int:
 def put_on_condition(client: S3Client, bucket: str, key: str, content: bytes, version: str | None, address: str) -> str:
     """Writes the object if it has this version, or if there is none and none is given; returns the new version.
 
-    Raises ChangedError when another has changed it, StoreError when the server refuses what it should not.
+    Raises ChangedError if another has changed it, StoreError if the server refuses what it should not.
     """
     write = uuid.uuid4().hex
-    # Ceph 16 takes an ETag without its quotes alone, and others may take it with them alone.
+    # Ceph 16 takes an ETag only without its quotes. Others may take it only with them.
     conditions = [{"IfNoneMatch": ANY}] if version is None else [{"IfMatch": version}, {"IfMatch": f'"{version}"'}]
     status = OK
     for condition in conditions:
@@ -76,13 +76,13 @@ def put_on_condition(client: S3Client, bucket: str, key: str, content: bytes, ve
         else:
             return version_of(answer["ETag"])
         found = head(client, bucket, key)
-        # botocore tries again when an answer is lost, and the write that was heard is then in its own way.
+        # botocore tries again if an answer is lost. Its first write is then the change that the second one meets.
         if found is not None and found.write == write:
             return found.version
         if found is None or found.version != version:
             raise ChangedError(address)
     if status == CONFLICT:
-        # Others write at this moment.
+        # The server answers so if others write at the same moment.
         raise ChangedError(address)
     raise StoreError(
         f"{address}: the server refuses to replace the very version that it tells, {version}; "
@@ -91,14 +91,14 @@ def put_on_condition(client: S3Client, bucket: str, key: str, content: bytes, ve
 
 
 class Head(NamedTuple):
-    """What is known of an object without reading it; ``write`` names the write on condition that stored it."""
+    """What is known of an object without reading it. ``write`` names the write on condition that stored it."""
 
     version: str
     write: str | None
 
 
 def head(client: S3Client, bucket: str, key: str) -> Head | None:
-    """None when there is no object."""
+    """What is known of the object; None if there is no object."""
     try:
         answer = client.head_object(Bucket=bucket, Key=key)
     except ClientError as error:

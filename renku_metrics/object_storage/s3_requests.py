@@ -1,4 +1,4 @@
-"""Requests to an S3 server: how long one lasts, who is asked before it is sent, and what its errors mean."""
+"""Requests to an S3 server: how long one lasts, what is checked before it is sent, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ from renku_metrics.object_storage.interface import PARALLEL_REQUESTS
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# Raises StoreError when no try of a request may begin, or go on, any more.
+# Raises StoreError if no try of a request may begin, or go on, any more.
 Check = Callable[[], None]
 
-# Also how long the server may take over each block that is sent to it.
+# The server may also take so long over each block that is sent to it.
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0
-# From when the checks are asked for the last time to the end of a try; botocore waits a second more before a body.
+# From the last check to the end of a try. botocore waits a second more before it sends a body.
 LONGEST_TRY_SECONDS = CONNECT_SECONDS + READ_SECONDS + 1.0
 RETRIES = 5
 FIRST_PAUSE_SECONDS = 0.2
 NO_ANSWER = (EndpointConnectionError, ConnectTimeoutError, HTTPClientError)
-# botocore lets through what the system says of a file or program of credentials.
+# botocore passes on the system's own errors about a file or program of credentials.
 S3_ERRORS = (ClientError, BotoCoreError, OSError)
 
 _checks: ContextVar[Sequence[Check]] = ContextVar("checks", default=())
 
 
 def connect(endpoint_url: str | None) -> S3Client:
-    """A client that tries each request up to six times; raises one of S3_ERRORS or ValueError."""
-    # Checksums only where the server asks for them: several S3-compatible servers refuse the newer ones.
+    """A client that tries each request up to six times. Raises one of S3_ERRORS or ValueError."""
+    # Checksums only if the server requires them, because several S3-compatible servers refuse the newer ones.
     config = Config(
         retries={"mode": "standard", "max_attempts": RETRIES},
         max_pool_connections=PARALLEL_REQUESTS,
@@ -60,7 +60,7 @@ def connect(endpoint_url: str | None) -> S3Client:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    # boto3 itself reads AWS_DEFAULT_REGION alone.
+    # boto3 itself reads only AWS_DEFAULT_REGION.
     session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
     client: S3Client = session.client("s3", endpoint_url=endpoint_url, config=config)
     # botocore makes the request of each try afresh.
@@ -70,14 +70,14 @@ def connect(endpoint_url: str | None) -> S3Client:
 
 
 def _end_tries_at_once(client: Any) -> None:
-    # Otherwise the system goes on sending what it holds of a try for minutes after that was given up, and a write might
-    # land over that of another. botocore has no option for it.
+    # Otherwise the system sends the rest of a try for minutes after the try was given up, and its write might land over
+    # that of another. botocore has no option for it.
     client._endpoint.http_session._socket_options.append((socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)))
 
 
 @contextmanager
 def checked(checks: Sequence[Check]) -> Iterator[None]:
-    """Each try of each request that this thread makes in the block is preceded by the checks."""
+    """In the block this thread makes the checks before each try of each request."""
     token = _checks.set(checks)
     try:
         yield
@@ -86,7 +86,7 @@ def checked(checks: Sequence[Check]) -> Iterator[None]:
 
 
 class Body(io.BytesIO):
-    """What is sent, block by block; each block is preceded by the checks."""
+    """What is sent, block by block. The checks come before each block."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         _ask()
@@ -99,17 +99,17 @@ def _ask() -> None:
 
 
 def read_object(client: S3Client, bucket: str, key: str) -> tuple[bytes, str] | None:
-    """The object's bytes and version, or None when there is none; also over a connection that breaks."""
+    """The object's bytes and version; None if there is no object. Reads again if the connection breaks."""
     pauses = iter([FIRST_PAUSE_SECONDS * 2**retry for retry in range(RETRIES)])
     while True:
         try:
             answer = client.get_object(Bucket=bucket, Key=key)
         except ClientError as error:
-            # Not by class: botocore makes client.exceptions lazily, and two threads can get two classes of one name.
+            # By its code, because botocore makes its classes of errors lazily: two threads can get two of one name.
             if error.response["Error"].get("Code") == "NoSuchKey":
                 return None
             raise
-        # botocore tries again up to the headers of an answer, and no more once its body has begun.
+        # botocore tries again only until the body of an answer begins.
         try:
             return answer["Body"].read(), version_of(answer["ETag"])
         except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
@@ -120,7 +120,7 @@ def read_object(client: S3Client, bucket: str, key: str) -> tuple[bytes, str] | 
 
 
 def version_of(entity_tag: str) -> str:
-    """The version as a listing, a reading and a writing all tell it."""
+    """The version in the one form that listing, reading and writing share."""
     return entity_tag.strip('"')
 
 
@@ -141,7 +141,7 @@ def explain(error: Exception, bucket: str, address: str) -> StoreError:
         "NoCredentials": "no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role",
         "NoSuchBucket": f"there is no bucket {bucket}; create it, or correct the address",
         "AccessDenied": denied,
-        # The answer to a HEAD request has no body that could say more.
+        # An answer to a HEAD request has no body, so its status is all that is known.
         "403": denied,
         "InvalidAccessKeyId": "the server does not know AWS_ACCESS_KEY_ID; set one that it knows",
         "SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY does not fit AWS_ACCESS_KEY_ID; set the one that does",

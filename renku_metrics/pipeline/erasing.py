@@ -27,6 +27,7 @@ from renku_metrics.tables import (
     RAW_GITLAB_USERS,
     RAW_KEYCLOAK_USERS,
 )
+from renku_metrics.user_ids import is_of_keycloak, of_address, of_each_gitlab, of_gitlab
 
 
 @dataclass(frozen=True)
@@ -92,19 +93,20 @@ def erasing(store: Store, deployment: Deployment, users: Sequence[str], emails: 
         store.read_if_there(table, whole) for table in (RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS)
     )
     # A Keycloak id may be given as Keycloak writes it, or as the store keeps it.
-    given = {user if user.startswith(("gitlab:", "email:")) else book.keycloak_id(user) for user in users}
+    given = {book.keycloak_id(user) if is_of_keycloak(user) else user for user in users}
     for email in emails:
         address = book.read(email)
         if address.kind == "noreply":
-            given.add(f"gitlab:{address.gitlab_user_id}")
+            assert address.gitlab_user_id is not None
+            given.add(of_gitlab(address.gitlab_user_id))
             continue
         if address.kind != "personal":
             raise RenkuMetricsError("an address given by --email belongs to a tool or to many people")
-        given.add(f"email:{address.hash}")
+        given.add(of_address(address.hash))
         for users_with, column in ((gitlab_users, "gitlab_user_id"), (keycloak_users, "keycloak_id")):
             holders = users_with.loc[[address.hash in held for held in users_with["address_hashes"]], column]
             if len(holders) > 1:
-                accounts = ", ".join(f"gitlab:{user}" if column == "gitlab_user_id" else user for user in holders)
+                accounts = ", ".join(of_each_gitlab(holders) if column == "gitlab_user_id" else holders)
                 raise RenkuMetricsError(
                     f"{deployment.name}: several accounts have an address given by --email: {accounts}; "
                     "name those of this person by --user"

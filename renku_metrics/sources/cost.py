@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from renku_metrics.periods import in_words
 from renku_metrics.sources.http import Connection
-from renku_metrics.sources.progress import duration
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Cost:
         pace = f"{connection.concurrency} in flight"
         if connection.requests_per_minute:
             pace += f", {connection.requests_per_minute} a minute"
-        yield f"about {duration(self.seconds)} at {pace}; this plan made {self.asked} requests"
+        yield f"about {in_words(dt.timedelta(seconds=self.seconds))} at {pace}; this plan made {self.asked} requests"
 
 
 def seconds_of(requests: Mapping[str, int], connection: Connection, seconds_asking: float) -> float:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from renku_metrics.errors import RenkuMetricsError
-from renku_metrics.periods import ONE_DAY
 from renku_metrics.sources.http import Patience, RefusedError
 
 Level = Literal["ok", "warning", "failed"]
 # Short, because a person waits for the answer.
-PATIENCE = Patience(tries=2, longest_asked_wait=10.0)
+SHORT_PATIENCE = Patience(tries=2, longest_asked_wait=10.0)
 
 
 @dataclass(frozen=True)
@@ -35,16 +33,6 @@ def warning(what: str, text: str) -> Finding:
 
 def failed(what: str, text: str, do: str) -> Finding:
     return Finding("failed", what, f"{text}: {do}")
-
-
-def length(time: dt.timedelta) -> str:
-    """A length of time in words, such as 20 minutes, 1 hour, 24 hours or 3.5 days."""
-    if time < dt.timedelta(hours=1):
-        return f"{time / dt.timedelta(minutes=1):.0f} minutes"
-    if time < 2 * ONE_DAY:
-        hours = time / dt.timedelta(hours=1)
-        return f"{hours:.3g} hour{'' if hours == 1 else 's'}"
-    return f"{time / ONE_DAY:.3g} days"
 
 
 Attempt = Callable[[], Finding]

@@ -33,6 +33,8 @@ PIECE = 65_536
 
 # A wait of so many seconds is worth a line.
 LONG_WAIT = 10.0
+# How many items a page of a list holds. GitLab gives no more.
+PAGE_LENGTH = 100
 
 
 Say = Callable[[str], None]
@@ -54,7 +56,7 @@ class NoAnswerError(SourceError):
 
 
 class RefusedError(Exception):
-    """GitLab answered one request with a 4xx status; other requests may go on."""
+    """A source answered one request with a 4xx status; other requests may go on."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"status {status}")

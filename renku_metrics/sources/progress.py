@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Callable
 
+from renku_metrics.periods import in_words
 from renku_metrics.sources.http import Say
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -40,16 +42,7 @@ class Progress:
         rate = f", {requests / seconds:.0f} requests/s" if seconds >= 1 else ""
         left = ""
         if total is not None and 0 < done < total:
-            left = f", about {duration(seconds * (total - done) / done)} left"
+            left = f", about {in_words(dt.timedelta(seconds=seconds * (total - done) / done))} left"
         things = f"{done} {self._things} so far" if total is None else f"{done} of {total} {self._things}"
         new = "" if commits is None else f", {commits} new commits"
         return f"{things}{new}, {requests} requests{rate}{left}"
-
-
-def duration(seconds: float) -> str:
-    """A duration in words, such as 3 h 20 min, 5 min 12 s or 40 s."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -12,13 +12,15 @@ import pyarrow as pa
 
 from renku_metrics.deployments import Deployment, Section
 from renku_metrics.events.union import Frames, Part
-from renku_metrics.periods import Span
+from renku_metrics.periods import ONE_HOUR, Span
 from renku_metrics.schema import Shape, Table
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.findings import Finding
 from renku_metrics.sources.http import Say, say_nothing
 from renku_metrics.tables import Activity
 
+# A source that forgets is pulled so often.
+OFTEN = 4 * ONE_HOUR
 # What a pull tells Dagster and the log. Counts add up over the batches; of texts the last one stays.
 Fact = int | str | Mapping[str, str]
 
@@ -83,7 +85,7 @@ class Source:
     where. ``state_texts``: the shape of every text of its state, so that nothing personal is kept there. ``lock``: the
     name of the lock that a pull holds; sources with the same lock wait for each other. ``plan``: lines that say what
     the next pull costs, from the state and the stored rows. ``clear_state``: takes erased people, given by user ids,
-    out of the state, and counts what it took. ``often``: it is pulled every few hours, because it forgets. ``within``:
+    out of the state, and counts what it took. ``often``: it is pulled every OFTEN, because it forgets. ``within``:
     a pull is overdue if the last one that saw everything is older; None if the store does not know when that was.
     """
 

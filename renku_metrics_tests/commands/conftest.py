@@ -57,7 +57,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
     lab.clock.set(NOW)
     monkeypatch.setenv("RENKU_METRICS_STORE", str(tmp_path / "store"))
     for module in (findings, check_gitlab, check_keycloak):
-        monkeypatch.setattr(module, "PATIENCE", Patience(tries=1))
+        monkeypatch.setattr(module, "SHORT_PATIENCE", Patience(tries=1))
     with served([lab], tmp_path / "deployments", (NOW - 10 * ONE_DAY).date(), monkeypatch):
         yield lab
 

@@ -110,8 +110,8 @@ def test_the_limit_of_requests_a_minute_is_in_the_time(lab: RenkuLab, tmp_path: 
     World(lab).project(commits=2)
     of_gitlab, of_keycloak = (line for line in plan("lab").output.splitlines() if line.startswith("about "))
     # 11 and 7 requests.
-    assert of_gitlab.startswith("about 1 s at 7 in flight, 525 a minute; ")
-    assert of_keycloak.startswith("about 6 s at 1 in flight, 75 a minute; ")
+    assert of_gitlab.startswith("about 1 second at 7 in flight, 525 a minute; ")
+    assert of_keycloak.startswith("about 6 seconds at 1 in flight, 75 a minute; ")
 
 
 def test_an_unknown_deployment_is_one_line(lab: RenkuLab) -> None:

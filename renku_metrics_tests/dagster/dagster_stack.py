@@ -79,11 +79,8 @@ def dagster_home(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def dagster_stack(home: Path, *, quick: bool = True) -> Iterator[Stack]:
-    """The three processes on the instance in the folder, with the environment of this one; ends them afterwards.
-
-    ``quick``: the daemon looks every few seconds, and not every half minute, whether there is something to do.
-    """
+def dagster_stack(home: Path) -> Iterator[Stack]:
+    """The three processes on the instance in the folder, with the environment of this one; ends them afterwards."""
     code, web = _free_port(), _free_port()
     workspace = home / "workspace.yaml"
     workspace.write_text(
@@ -103,8 +100,7 @@ def dagster_stack(home: Path, *, quick: bool = True) -> Iterator[Stack]:
         start(str(scripts / "dagster"), "code-server", "start", "-m", "renku_metrics.definitions", *at_code)
         _wait_for(code)
         start(str(scripts / "dagster-webserver"), "-w", str(workspace), *at_web)
-        daemon = [sys.executable, "-c", QUICK_DAEMON] if quick else [str(scripts / "dagster-daemon")]
-        start(*daemon, "run", "-w", str(workspace))
+        start(sys.executable, "-c", QUICK_DAEMON, "run", "-w", str(workspace))
         _wait_for(web)
         yield Stack(f"http://127.0.0.1:{web}")
 

@@ -14,7 +14,7 @@ def storage(storage_address: str) -> ObjectStorage:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_lock, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(file_lock, "LONGEST_POLL_SECONDS", 0.001)
     monkeypatch.setattr(lease, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.001)
 

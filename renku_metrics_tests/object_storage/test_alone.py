@@ -25,6 +25,7 @@ with open_storage(sys.argv[1]).alone("{NAME}"):
     threading.Event().wait()
 """
 SETTLE_SECONDS = lease.SETTLE_SECONDS
+HELD_TOO_LONG = "another run has held this for over an hour; wait for it, or end it$"
 
 
 @contextmanager
@@ -68,7 +69,7 @@ def test_one_at_a_time(storage_address: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_who_waits_too_long_is_told_so(storage: ObjectStorage) -> None:
     with (
         storage.alone(NAME),
-        pytest.raises(StoreError, match=rf"{NAME}\S*: another pull has held this for over an hour$"),
+        pytest.raises(StoreError, match=rf"{NAME}\S*: {HELD_TOO_LONG}"),
         storage.alone(NAME),
     ):
         pytest.fail("two hold the same name")
@@ -107,12 +108,12 @@ def test_who_waits_goes_on_when_the_holder_is_done(storage_address: str) -> None
 @pytest.mark.usefixtures("nobody_waits")
 def test_a_holder_that_is_killed_gives_way(storage: ObjectStorage, storage_address: str) -> None:
     with held_elsewhere(storage_address) as holder:
-        with pytest.raises(StoreError, match="another pull"), storage.alone(NAME):
+        with pytest.raises(StoreError, match="another run"), storage.alone(NAME):
             pytest.fail("held in two processes")
         holder.send_signal(signal.SIGKILL)
         holder.wait()
         if isinstance(storage, S3Storage):
-            with pytest.raises(StoreError, match="another pull"), storage.alone(NAME):
+            with pytest.raises(StoreError, match="another run"), storage.alone(NAME):
                 pytest.fail("taken over before it can be known that the holder is dead")
             grow_older(storage, lease.STALE_AFTER_SECONDS + 2)
         with storage.alone(NAME):

@@ -60,7 +60,7 @@ def test_a_lease_is_stale_only_after_several_refreshes_were_missed(lease_storage
     write_lease(lease_storage, b"someone else")
     grow_older(lease_storage, 3 * lease.REFRESH_SECONDS)
 
-    with pytest.raises(StoreError, match="another pull"), lease_storage.alone(NAME):
+    with pytest.raises(StoreError, match="another run"), lease_storage.alone(NAME):
         pytest.fail("taken over too early")
     assert lease_in(lease_storage) == b"someone else"
 
@@ -174,7 +174,7 @@ def test_of_two_that_take_a_free_lease_the_last_to_write_has_it(lease_storage: S
 
     # A server that does not make conditional writes atomic lets the rival's through.
     lease_storage._client.meta.events.register("before-call.s3.GetObject", be_late)
-    with pytest.raises(StoreError, match="another pull"), lease_storage.alone(NAME):
+    with pytest.raises(StoreError, match="another run"), lease_storage.alone(NAME):
         pytest.fail("two hold the same name")
     assert lease_in(lease_storage) == b"the rival"
 

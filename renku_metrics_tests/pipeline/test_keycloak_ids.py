@@ -6,7 +6,9 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from renku_metrics.cli import renku_metrics
 from renku_metrics.periods import ONE_DAY, midnight
 from renku_metrics.pipeline.building import store_events
 from renku_metrics.pipeline.erasing import erasing
@@ -35,17 +37,23 @@ def test_a_uuid_is_kept_and_anything_else_hashed_once() -> None:
     assert BOOK.keycloak_id("ada@uni.example") not in ("ada@uni.example", BOOK.hash("ada@uni.example"))
 
 
-@pytest.mark.parametrize("own_id", [FEDERATED, "ada.lovelace", "ada@uni.example"])
-def test_a_person_whose_keycloak_id_is_a_name_is_one_person_and_not_named(
-    own_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small = SmallLab("lab", tmp_path, START - ONE_DAY)
+def lab_of_a_person(own_id: str, folder: Path) -> SmallLab:
+    """A deployment where this person logs in, commits and starts a session."""
+    small = SmallLab("lab", folder, START - ONE_DAY)
     users = small.lab.keycloak.users
     users[own_id] = users.pop(small.login.id)
     small.login.id = small.ada.keycloak_id = own_id
     small.live(START)
     small.lab.amalthea.restart(midnight(START + ONE_DAY))
     small.lab.clock.set(midnight(START + ONE_DAY))
+    return small
+
+
+@pytest.mark.parametrize("own_id", [FEDERATED, "ada.lovelace", "ada@uni.example"])
+def test_a_person_whose_keycloak_id_is_a_name_is_one_person_and_not_named(
+    own_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = lab_of_a_person(own_id, tmp_path)
     store = Store(MortalStorage())
     with served([small.lab], tmp_path / "deployments", START, monkeypatch) as deployments:
         lab = deployments["lab"]
@@ -64,3 +72,26 @@ def test_a_person_whose_keycloak_id_is_a_name_is_one_person_and_not_named(
         assert set(events["user_id"]) == {hashed}
         # Whoever asks to be erased may be named as Keycloak does.
         assert hashed in erasing(store, lab, [own_id], []).user_ids
+
+
+@pytest.mark.parametrize("own_id", [FEDERATED, f"f:{UUID}:ada@uni.example", f"f:{UUID}:Ada Lovelace"])
+def test_a_person_who_is_read_from_a_directory_is_erased_by_their_id(
+    own_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = lab_of_a_person(own_id, tmp_path)
+    monkeypatch.setenv("RENKU_METRICS_STORE", str(tmp_path / "store"))
+    store = Store.at(str(tmp_path / "store"))
+    hashed = BOOK.keycloak_id(own_id)
+
+    def named() -> list[str]:
+        stored = {table.name: store.read(table, store.partitions(table, "lab")).to_csv() for table in raw_tables()}
+        return [name for name, text in stored.items() if hashed in text]
+
+    with served([small.lab], tmp_path / "deployments", START, monkeypatch) as deployments:
+        lab = deployments["lab"]
+        for harvest in HARVESTS:
+            pull_once(store, lab, harvest, clock=lambda: midnight(START + ONE_DAY))
+        assert {"raw_keycloak_users", "raw_keycloak_logins", "raw_amalthea_sessions"} <= set(named())
+        erased = CliRunner().invoke(renku_metrics, ["erase", "--deployment", "lab", "--user", own_id, "--yes"])
+    assert erased.exit_code == 0, erased.output
+    assert named() == []

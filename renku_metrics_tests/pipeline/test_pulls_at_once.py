@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from renku_metrics.sources.keycloak import admin as keycloak_admin
+from renku_metrics.sources.keycloak.admin import KeycloakAdmin
 from renku_metrics.sources.registry import read_deployments
 from renku_metrics.store.store import Store
 from renku_metrics_tests.pipeline.pulls import KEYCLOAK_USERS, LOGINS, USERS, pull_once
@@ -24,7 +24,7 @@ NOW = dt.datetime(2026, 11, 16, 12, tzinfo=dt.UTC)
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
     """Forty people: a request for each of them to GitLab, and for each two of their logins to Keycloak."""
-    monkeypatch.setattr(keycloak_admin, "PAGE_LENGTH", 2)
+    monkeypatch.setattr(KeycloakAdmin, "page_length", 2)
     lab = RenkuLab("lab", tmp_path / "audit-log", now=NOW)
     for number in range(40):
         address = f"person-{number}@university.example"

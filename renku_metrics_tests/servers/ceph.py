@@ -1,17 +1,25 @@
 """Ceph with its S3 gateway, from Debian's packages: a monitor, one disk in a file, and radosgw.
 
 The strictest of the servers: it checks signatures and every header, and makes conditional writes atomic.
+
+    python -m renku_metrics_tests.servers.ceph COMMAND
+
+runs a command that finds it by boto3's variables, with an empty bucket named by the variable BUCKET.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+import boto3
 
 from renku_metrics_tests.servers.configuration import write_configuration
 from renku_metrics_tests.servers.fetched import cannot_have, run
@@ -115,3 +123,21 @@ def _make_monitor(folder: Path, options: Mapping[str, str]) -> None:
     run("monmaptool", "--create", *ids, "--addv", "a", options["mon host"], folder / "monitors")
     files = ("--monmap", folder / "monitors", "--keyring", folder / "keyring")
     run("ceph-mon", "-c", folder / "ceph.conf", "-n", MONITOR, "--mkfs", *files)
+
+
+def main() -> None:
+    access_key, secret_key, bucket = "somebody", "somebody's secret", "bucket"
+    with ceph_server(access_key, secret_key, page_length=1000) as address:
+        os.environ |= {
+            "AWS_ACCESS_KEY_ID": access_key,
+            "AWS_SECRET_ACCESS_KEY": secret_key,
+            "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": address,
+            "BUCKET": bucket,
+        }
+        boto3.client("s3").create_bucket(Bucket=bucket)
+        sys.exit(subprocess.run(sys.argv[1:], check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()

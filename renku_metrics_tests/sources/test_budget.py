@@ -11,12 +11,11 @@ import pytest
 
 from renku_metrics.deployments import Deployment, Section
 from renku_metrics.sources.budget import Share, gitlab_share, keycloak_share, takes_turns
-from renku_metrics.sources.gitlab import client as gitlab_client
 from renku_metrics.sources.gitlab.client import GitLabClient
 from renku_metrics.sources.gitlab.projects import pull_projects
 from renku_metrics.sources.gitlab.section import GitLab
 from renku_metrics.sources.http import Patience
-from renku_metrics.sources.keycloak import admin as keycloak_admin
+from renku_metrics.sources.keycloak.admin import KeycloakAdmin
 from renku_metrics.sources.keycloak.realm import KeycloakSource
 from renku_metrics.sources.keycloak.section import Keycloak
 from renku_metrics_tests.sources.gitlab.world import BOOK, NOON, World
@@ -29,8 +28,8 @@ MINUTE = 60.0
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenkuLab]:
     """One project or person a page: 120 requests for GitLab, 40 for Keycloak."""
-    monkeypatch.setattr(gitlab_client, "PAGE", 1)
-    monkeypatch.setattr(keycloak_admin, "PAGE_LENGTH", 1)
+    monkeypatch.setattr(GitLabClient, "page_length", 1)
+    monkeypatch.setattr(KeycloakAdmin, "page_length", 1)
     with RenkuLab("lab", tmp_path / "audit-log", now=NOON) as running:
         monkeypatch.setenv("LAB_GITLAB_TOKEN", running.gitlab_token)
         monkeypatch.setenv("LAB_KEYCLOAK_SECRET", running.keycloak_secret)

@@ -25,12 +25,13 @@ def test_progress_is_told_every_few_seconds_and_no_oftener() -> None:
         progress.tell(done, 60 if done > 6 else None, 100 * done, 10 * done)
     assert said == [
         "lab: gitlab: 5 projects so far, 500 new commits, 50 requests, 10 requests/s",
-        "lab: gitlab: 10 of 60 projects, 1000 new commits, 100 requests, 10 requests/s, about 50 s left",
+        "lab: gitlab: 10 of 60 projects, 1000 new commits, 100 requests, 10 requests/s, about 50 seconds left",
     ]
 
 
 @pytest.mark.parametrize(
-    ("total", "left"), [(1_000, "about 16 min 30 s left"), (100_000, "about 27 h 46 min left"), (10, None)]
+    ("total", "left"),
+    [(1_000, "about 16 minutes 30 seconds left"), (100_000, "about 27 hours 46 minutes left"), (10, None)],
 )
 def test_the_rest_is_told_in_hours_and_minutes(total: int, left: str | None) -> None:
     said: list[str] = []

@@ -221,7 +221,7 @@ def test_an_empty_answer_removes_nothing(store: Store) -> None:
 
 def test_the_same_pull_again_writes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     users = RAW_GITLAB_USERS.frame([user(2, "b", "a", "b"), user(1), user(3, "c", created_at=at(DAY))])
-    commits = RAW_GITLAB_COMMITS.frame([commit("a", renku_options=["--zip", "--all"]), commit("b")])
+    commits = RAW_GITLAB_COMMITS.frame([commit("a", renku_options=["--with-siblings", "--all"]), commit("b")])
     before = store.merge(RAW_GITLAB_USERS, users) | store.merge(RAW_GITLAB_COMMITS, commits)
 
     def refuse(key: str, *_: object) -> None:

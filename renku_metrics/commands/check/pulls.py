@@ -8,10 +8,11 @@ from functools import partial
 
 from renku_metrics import environment
 from renku_metrics.deployments import Deployment
+from renku_metrics.periods import in_words
 from renku_metrics.pipeline.verifying import Lost, verify_source
-from renku_metrics.sources.findings import Finding, attempt, failed, length, ok, warning
+from renku_metrics.sources.findings import Finding, attempt, failed, ok, warning
 from renku_metrics.sources.registry import sources_of
-from renku_metrics.sources.source import Source
+from renku_metrics.sources.source import OFTEN, Source
 from renku_metrics.store.ledger import Ledger
 from renku_metrics.store.store import Store
 
@@ -40,8 +41,8 @@ def _timely(ledger: Ledger, source: Source, within: dt.timedelta, now: dt.dateti
         if any(pulled.tables.get(table.name) for table in source.tables if table.by_month):
             return warning(what, f"none has seen everything yet: if none is running, {SEE}")
         return ok(what, "none has finished yet")
-    text = f"{length(now - begun)} ago"
-    due = "every 4 hours" if source.often else "every day"
+    text = f"{in_words(now - begun)} ago"
+    due = f"every {in_words(OFTEN)}" if source.often else "every day"
     if now - begun > within:
         return failed(what, f"{text}, but one is due {due}", SEE)
     return ok(what, text)

@@ -7,8 +7,9 @@ import uuid
 from collections.abc import Iterator
 
 from renku_metrics import environment
+from renku_metrics.periods import in_words
 from renku_metrics.pipeline.hash_key import checked_hash_key
-from renku_metrics.sources.findings import Finding, attempt, failed, length, ok
+from renku_metrics.sources.findings import Finding, attempt, failed, ok
 from renku_metrics.store.ledger import StoreLedger
 from renku_metrics.store.store import Store
 
@@ -53,7 +54,7 @@ def _published(now: dt.datetime) -> Finding:
     published = StoreLedger(Store.at(environment.store_address())).published_at()
     if published is None:
         return ok(what, "nothing yet")
-    text = f"the last time {length(now - published)} ago"
+    text = f"the last time {in_words(now - published)} ago"
     if now - published > PUBLISHED_WITHIN:
         return failed(
             what,

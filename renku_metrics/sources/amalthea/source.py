@@ -14,7 +14,7 @@ from renku_metrics.sources.amalthea.check import check_amalthea
 from renku_metrics.sources.amalthea.section import Amalthea
 from renku_metrics.sources.http import Say
 from renku_metrics.sources.source import Batch, Harvest, Request, Source, Stored
-from renku_metrics.tables import DAY, NOTHING, RAW_AMALTHEA_SESSIONS, TIME, WORD, any_of
+from renku_metrics.tables import DATE, NOTHING, RAW_AMALTHEA_SESSIONS, TIME, WORD, any_of
 
 FILE = Shape("a file of the audit log", r"(?:[\s\S]*/)?amalthea_audit_log_[^\s@/]*\.txt")
 FILE_VERSION = Shape("the hash of a file's version", r"[0-9a-f]{16}")
@@ -46,7 +46,7 @@ AMALTHEA = Source(
     harvests=(Harvest("raw_amalthea_sessions", (RAW_AMALTHEA_SESSIONS,), _sessions),),
     events_from=(RAW_AMALTHEA_SESSIONS,),
     events=from_sessions,
-    state_texts=any_of(NOTHING, WORD, TIME, DAY, FILE, FILE_VERSION),
+    state_texts=any_of(NOTHING, WORD, TIME, DATE, FILE, FILE_VERSION),
     check=check_amalthea,
     plan=_plan,
     lock=_lock,

@@ -49,7 +49,7 @@ def list_active(
 ) -> Iterator[ListedProject]:
     """The projects with activity since the state's cursor, settled ones too; all projects if there is no cursor.
 
-    Raises SourceError when GitLab refuses.
+    Raises SourceError if GitLab refuses.
     """
     query = {"statistics": "true"} if counted else {}
     if state.cursor is not None:

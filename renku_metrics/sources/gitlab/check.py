@@ -8,7 +8,7 @@ from functools import cached_property
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
-from renku_metrics.sources.findings import PATIENCE, Finding, attempts, failed, ok, warning
+from renku_metrics.sources.findings import SHORT_PATIENCE, Finding, attempts, failed, ok, warning
 from renku_metrics.sources.gitlab.client import GitLabClient, Json, Query
 from renku_metrics.sources.gitlab.projects import ADMINISTRATOR, check_administrator
 from renku_metrics.sources.gitlab.section import GitLab
@@ -47,7 +47,7 @@ class _Checks:
 
     @cached_property
     def _client(self) -> GitLabClient:
-        return GitLabClient(self._deployment, PATIENCE)
+        return GitLabClient(self._deployment, SHORT_PATIENCE)
 
     def answers(self) -> Finding:
         try:

@@ -17,6 +17,7 @@ from renku_metrics.errors import SourceError
 from renku_metrics.sources.budget import gitlab_share
 from renku_metrics.sources.gitlab.section import GitLab
 from renku_metrics.sources.http import (
+    PAGE_LENGTH,
     Connection,
     NoAnswerError,
     Patience,
@@ -26,8 +27,6 @@ from renku_metrics.sources.http import (
     content_of,
     say_nothing,
 )
-
-PAGE = 100
 
 Json = dict[str, Any]
 Query = Mapping[str, str | int]
@@ -53,14 +52,10 @@ class GitLabClient:
     Every method raises SourceError if the token is refused, and NoAnswerError if a request gets no usable answer.
     """
 
-    def __init__(
-        self,
-        deployment: Deployment,
-        patience: Patience | None = None,
-        say: Say = say_nothing,
-    ) -> None:
+    page_length = PAGE_LENGTH
+
+    def __init__(self, deployment: Deployment, patience: Patience | None = None, say: Say = say_nothing) -> None:
         self.where = f"{deployment.name}: gitlab"
-        self.page_length = PAGE
         self._settings = deployment.configured(GitLab)
         share = gitlab_share(deployment)
         self.connection = Connection(

@@ -32,7 +32,7 @@ def cost_of_pull(
 ) -> GitLabCost:
     """The cost of the next pull of projects, users, commits and push events.
 
-    Raises SourceError when GitLab refuses.
+    Raises SourceError if GitLab refuses.
     """
     begun = time.monotonic()
     check_administrator(client)

@@ -7,9 +7,11 @@ returned come from closed sets, so nothing that a person wrote is kept.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
+
+from renku_metrics.renku_words import COMMANDS, HELPERS, Options
 
 Surface = Literal["cli", "ui"]
 
@@ -30,95 +32,6 @@ class RenkuMessage:
     helper: str | None = None
     autosave: bool = False
 
-
-@dataclass(frozen=True)
-class _Options:
-    """The options of one sub-command: each spelling of any version of renku, with the option's long name."""
-
-    flags: Mapping[str, str]
-    valued: Mapping[str, str]
-
-
-def _options(flags: str = "", valued: str = "") -> _Options:
-    """Options from groups of spellings such as ``-c/--create``; the last spelling of a group names it."""
-
-    def spellings(groups: str) -> dict[str, str]:
-        return {spelling: group.split("/")[-1] for group in groups.split() for spelling in group.split("/")}
-
-    return _Options(spellings(flags), spellings(valued))
-
-
-_DESCRIBED = "-t/--title -n/--name -d/--description -c/--creator -m/--metadata -k/--keyword"
-_EXECUTED = "-p/--provider -c/--config"
-_RERUN_FLAGS = "-n/--dry-run --skip-metadata-update --check-siblings --with-siblings --no-output"
-
-# Sub-commands that make commits, in any version, with the options that renku gives them.
-COMMANDS: Mapping[str, _Options] = {
-    "init": _options(
-        "-l/--list-templates -d/--describe --force --ignore-template-errors"
-        " -S/--external-storage --no-external-storage",
-        "-n/--name --description -k/--keyword --datadir --data-dir -i/--image -t/--template-id -s/--template-source"
-        " -r/--template-ref -p/--parameter -m/--metadata --initial-branch --template-index",
-    ),
-    "migrate": _options(
-        "-c/--check -t/--skip-template-update -d/--skip-docker-update -s/--strict --preserve-identifiers --no-commit"
-    ),
-    "run": _options(
-        "--no-output --no-input-detection --no-output-detection --no-parameter-detection --isolation --file --verbose"
-        " --dry-run --no-commit --skip-metadata-update",
-        "--name --description --keyword --input --output --param --success-code --creator --provider",
-    ),
-    "rerun": _options(f"{_RERUN_FLAGS} --default-inputs --show-inputs --edit-inputs", f"--from --revision {_EXECUTED}"),
-    "update": _options(f"{_RERUN_FLAGS} -a/--all -i/--ignore-deleted", f"--revision {_EXECUTED}"),
-    "save": _options("", "-m/--message -d/--destination"),
-    "mv": _options("-f/--force -v/--verbose", "--to-dataset"),
-    "rm": _options(),
-    "gc": _options(),
-    "doctor": _options("--fix -f/--force"),
-    "dataset create": _options("", f"{_DESCRIBED} -s/--storage --datadir"),
-    "dataset edit": _options("", f"{_DESCRIBED} -u/--unset --metadata-source"),
-    "dataset add": _options(
-        "-f/--force -o/--overwrite -c/--create -e/--external --cp/--copy --mv/--move --ln/--link",
-        "-s/--src/--source -d/--dst/--destination -r/--ref --storage --datadir",
-    ),
-    "dataset import": _options("-x/--extract -y/--yes", "--short-name/--name -s/--slug --datadir -t/--tag -p/--path"),
-    "dataset update": _options(
-        "--delete -e/--external --no-external --no-local --no-remote -c/--check-data-directory -a/--all -n/--dry-run"
-        " --plain",
-        "--creators -I/--include -X/--exclude --ref",
-    ),
-    "dataset tag": _options("-f/--force", "-d/--description"),
-    "dataset rm-tags": _options(),
-    "dataset unlink": _options("-y/--yes", "-I/--include -X/--exclude"),
-    "dataset rm": _options(),
-    "workflow execute": _options("--skip-metadata-update", f"-s/--set --values {_EXECUTED}"),
-    "workflow iterate": _options("-n/--dry-run --skip-metadata-update", f"--mapping -m/--map {_EXECUTED}"),
-    "workflow compose": _options(
-        "--map-inputs --map-outputs --map-params --map-all --link-all",
-        "-d/--description -m/--map -s/--set -l/--link -p/--describe-param --keyword --from --to --creator",
-    ),
-    "workflow edit": _options(
-        "",
-        "-n/--name -d/--description -s/--set -m/--map -r/--rename-param --describe-param --metadata --creator"
-        " --keyword",
-    ),
-    "workflow remove": _options("--force"),
-    "workflow revert": _options("-m/--metadata-only -f/--force -p/--plan"),
-    "workflow rename": _options("--force"),
-    "workflow set-name": _options("--force"),
-    "config": _options("--remove --local --global"),
-    "config set": _options("--global"),
-    "config remove": _options("--global"),
-    "project edit": _options(
-        "", "-d/--description -k/--keyword -c/--creator -i/--image -m/--metadata -u/--unset --metadata-source"
-    ),
-    "template set": _options("-f/--force -i/--interactive -n/--dry-run", "-s/--source -r/--reference -p/--parameter"),
-    "template update": _options("-f/--force -i/--interactive -n/--dry-run"),
-    "storage migrate": _options("-a/--all"),
-    "lfs migrate": _options("-a/--all"),
-    "graph generate": _options("-f/--force"),
-    "graph update": _options("-n/--dry-run"),
-}
 
 # renku refuses these without an argument, so `renku run` alone is a person's remark.
 NEEDS_ARGUMENT = frozenset(
@@ -149,14 +62,7 @@ UI_COMMANDS = (
     (re.compile(r"project edit\b"), "project edit"),
 )
 
-HELPERS = (
-    (re.compile(r"renku (dataset|run|rerun|update): commit+ing \d+ newly added files"), "adding files"),
-    (re.compile(r"renku dataset: updated \d+ (external )?files"), "updating files"),
-    (re.compile(r"renku dataset rm: final mutation"), "final mutation"),
-    (re.compile(r"renku mv: commit+ing \d+ moved files"), "moved files"),
-    (re.compile(r"renku migrate: commit+ing migrated workflow"), "migrated workflow"),
-    (re.compile(r"renku migrate: commit+ing structural changes"), "structural changes"),
-)
+HELPER_MESSAGES = tuple((re.compile(pattern), helper) for pattern, helper in HELPERS.items())
 
 PROGRAM = re.compile(r"(?:renku|python -m renku(?:\.ui)?(?:\.cli)?) +(?P<rest>\S.*)")
 # `service`, or since 1.0 the host of the deployment: docs/sources/renku-commits.md#the-ui-writes-a-prefix
@@ -180,7 +86,7 @@ def read_message(message: str, *, by_renku: bool, domains: Collection[str]) -> R
     text = _first_paragraph(message)
     if AUTOSAVE_MESSAGE.match(text):
         return RenkuMessage(autosave=True)
-    for pattern, helper in HELPERS:
+    for pattern, helper in HELPER_MESSAGES:
         if pattern.match(text):
             return RenkuMessage(surface="cli", helper=helper)
     if SAVED.match(text):
@@ -250,7 +156,7 @@ def _options_among(arguments: list[str], command: str) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _short_options(letters: str, known: _Options, following: Iterator[str]) -> Iterator[str]:
+def _short_options(letters: str, known: Options, following: Iterator[str]) -> Iterator[str]:
     """The options of a cluster such as ``-fc``; the value of the last one may be the word that follows."""
     for position, letter in enumerate(letters):
         spelling = f"-{letter}"

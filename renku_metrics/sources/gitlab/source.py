@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from renku_metrics import user_ids
 from renku_metrics.deployments import Deployment
 from renku_metrics.events.union import from_commits
 from renku_metrics.schema import Shape
@@ -23,7 +24,7 @@ from renku_metrics.sources.http import Say
 from renku_metrics.sources.source import Batch, Harvest, Request, Source, Stored
 from renku_metrics.tables import (
     COMMAND,
-    DAY,
+    DATE,
     HELPER,
     KEYED_HASH,
     NOTHING,
@@ -80,8 +81,8 @@ def _clear_state(content: bytes, is_erased: Callable[[str], bool]) -> tuple[byte
 
     def theirs(commit: Commit) -> bool:
         users = [number for number in (commit.address.gitlab_user_id, commit.pusher_id) if number is not None]
-        own_address = commit.address.kind != "shared" and is_erased(f"email:{commit.address.hash}")
-        return own_address or any(is_erased(f"gitlab:{number}") for number in users)
+        own_address = commit.address.kind != "shared" and is_erased(user_ids.of_address(commit.address.hash))
+        return own_address or any(is_erased(user_ids.of_gitlab(number)) for number in users)
 
     state = GitLabState.from_json(content)
     projects = {
@@ -104,7 +105,7 @@ GITLAB = Source(
     ),
     events_from=(RAW_GITLAB_COMMITS, RAW_GITLAB_PROJECTS, RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS),
     events=from_commits,
-    state_texts=any_of(NOTHING, NUMBER, WORD, TIME, DAY, KEYED_HASH, BRANCH, SHA, COMMAND, OPTION, HELPER),
+    state_texts=any_of(NOTHING, NUMBER, WORD, TIME, DATE, KEYED_HASH, BRANCH, SHA, COMMAND, OPTION, HELPER),
     check=check_gitlab,
     plan=_plan,
     lock=lock_of_gitlab,

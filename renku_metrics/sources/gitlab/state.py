@@ -14,7 +14,7 @@ from renku_metrics.sources.gitlab.renku_commits import RenkuMessage
 
 # Raise it if the meaning of the state changes. Of a state with another version only the redated commits are kept, and
 # the next pull reads every project from the start.
-VERSION = 5
+STATE_VERSION = 5
 
 
 @dataclass
@@ -48,7 +48,7 @@ class GitLabState:
     seen, with the time that counts.
     """
 
-    version: int = VERSION
+    version: int = STATE_VERSION
     cursor: dt.datetime | None = None
     start: dt.date | None = None
     pushes: bool = False
@@ -65,7 +65,7 @@ class GitLabState:
             return cls()
         known = orjson.loads(content)
         redated = {sha: dt.datetime.fromisoformat(at) for sha, at in known["redated"].items()}
-        if known.get("version") != VERSION:
+        if known.get("version") != STATE_VERSION:
             return cls(redated=redated)
         return cls(
             cursor=_time(known["cursor"]),

@@ -13,23 +13,25 @@ import requests
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
 from renku_metrics.sources.budget import keycloak_share
-from renku_metrics.sources.http import Connection, Patience, Say, say_nothing
+from renku_metrics.sources.http import PAGE_LENGTH, Connection, Patience, Say, content_of, say_nothing
 from renku_metrics.sources.keycloak.section import Keycloak
 
-PAGE_LENGTH = 100
 # A token this close to its end is not used any more.
 RENEWAL_SECONDS = 30.0
-PATIENCE = Patience()
 
 
 class KeycloakAdmin:
     """One deployment's realm, seen through the client of its deployment file; one request at a time."""
 
-    def __init__(self, deployment: Deployment, patience: Patience = PATIENCE, say: Say = say_nothing) -> None:
+    page_length = PAGE_LENGTH
+
+    def __init__(self, deployment: Deployment, patience: Patience | None = None, say: Say = say_nothing) -> None:
         self._keycloak = deployment.configured(Keycloak)
         self.where = f"{deployment.name}: keycloak"
         share = keycloak_share(deployment)
-        self.connection = Connection(self.where, share.concurrency, patience, share.requests_per_minute, say)
+        self.connection = Connection(
+            self.where, share.concurrency, patience or Patience(), share.requests_per_minute, say
+        )
         self._session = self.connection.session()
         self._token = ""
         self._token_until = 0.0
@@ -78,9 +80,9 @@ class KeycloakAdmin:
     def _pages(self, path: str, role: str, chosen: dict[str, str]) -> Iterator[list[dict[str, Any]]]:
         first = 0
         while True:
-            page = self._list(path, role, {**chosen, "first": str(first), "max": str(PAGE_LENGTH)})
+            page = self._list(path, role, {**chosen, "first": str(first), "max": str(self.page_length)})
             yield page
-            if len(page) < PAGE_LENGTH:
+            if len(page) < self.page_length:
                 return
             first += _unambiguous(page)
 
@@ -108,7 +110,7 @@ class KeycloakAdmin:
             raise self._unknown_realm()
         if not answer.ok:
             raise SourceError(f"{self.where}: /{path} gave status {answer.status_code}; see its log")
-        return self._content(answer, path)
+        return content_of(answer)
 
     def _ask(self, url: str, parameters: dict[str, str] | None) -> requests.Response:
         headers = {"Authorization": f"Bearer {self._valid_token()}", "Accept": "application/json"}
@@ -138,19 +140,13 @@ class KeycloakAdmin:
             )
         if not answer.ok:
             raise SourceError(f"{self.where}: gives no token (status {answer.status_code}); correct url")
-        content = self._content(answer, "token")
+        content = content_of(answer)
         try:
             self._token = str(content["access_token"])
             lifespan = float(content.get("expires_in", 0))
         except (AttributeError, KeyError, TypeError, ValueError):
             raise self._incomprehensible("token") from None
         self._token_until = asked_at + lifespan - min(RENEWAL_SECONDS, lifespan / 2)
-
-    def _content(self, answer: requests.Response, path: str) -> Any:
-        try:
-            return answer.json()
-        except requests.JSONDecodeError:
-            raise self._incomprehensible(path) from None
 
     def _incomprehensible(self, path: str) -> SourceError:
         return SourceError(f"{self.where}: the answer to /{path} is not what Keycloak gives; correct url")

@@ -8,14 +8,16 @@ from functools import cached_property
 from typing import Any
 
 from renku_metrics.deployments import Deployment
-from renku_metrics.periods import ONE_DAY
-from renku_metrics.sources.findings import PATIENCE, Finding, attempts, failed, length, ok, warning
+from renku_metrics.periods import ONE_DAY, in_words
+from renku_metrics.sources.findings import SHORT_PATIENCE, Finding, attempts, failed, ok, warning
 from renku_metrics.sources.keycloak.admin import KeycloakAdmin
 from renku_metrics.sources.keycloak.realm import saves_logins
 from renku_metrics.sources.keycloak.section import Keycloak
+from renku_metrics.sources.source import OFTEN
 
-# Logins are pulled every four hours; one pull may fail.
-SHORTEST_MEMORY = dt.timedelta(hours=8)
+# One pull may fail.
+SHORTEST_MEMORY = 2 * OFTEN
+PULLED = f"pulled every {in_words(OFTEN)}"
 # The Renku chart sets a day. An outage over a weekend takes three.
 COMFORTABLE_MEMORY = 3 * ONE_DAY
 LONGER = "set Expiration under Realm settings, Events to 30 days"
@@ -40,7 +42,7 @@ def check_keycloak(deployment: Deployment, _now: dt.datetime) -> Iterator[Findin
 class _Checks:
     def __init__(self, deployment: Deployment) -> None:
         self._keycloak = deployment.configured(Keycloak)
-        self._admin = KeycloakAdmin(deployment, PATIENCE)
+        self._admin = KeycloakAdmin(deployment, SHORT_PATIENCE)
 
     def answers(self) -> Finding:
         self._admin.check_client()
@@ -66,16 +68,14 @@ class _Checks:
             return ok(what, "events are kept for ever")
         kept = dt.timedelta(seconds=seconds)
         if kept < SHORTEST_MEMORY:
-            return warning(
-                what, f"events are kept for {length(kept)} and pulled every 4 hours: logins will be lost; {LONGER}"
-            )
+            return warning(what, f"events are kept for {in_words(kept)} and {PULLED}: logins will be lost; {LONGER}")
         if kept < COMFORTABLE_MEMORY:
             return ok(
                 what,
-                f"events are kept for {length(kept)}, pulled every 4 hours. An outage of this service longer than "
-                f"{length(kept)} loses logins; to be safe, {LONGER}",
+                f"events are kept for {in_words(kept)}, {PULLED}. An outage of this service longer than "
+                f"{in_words(kept)} loses logins; to be safe, {LONGER}",
             )
-        return ok(what, f"events are kept for {length(kept)}, pulled every 4 hours")
+        return ok(what, f"events are kept for {in_words(kept)}, {PULLED}")
 
     def logins(self) -> Finding:
         if next(self._admin.login_pages(None)):

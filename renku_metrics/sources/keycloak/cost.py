@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from renku_metrics.sources.cost import Cost, seconds_of
-from renku_metrics.sources.keycloak.admin import PAGE_LENGTH, KeycloakAdmin
+from renku_metrics.sources.keycloak.admin import KeycloakAdmin
 
 
 def cost_of_pull(admin: KeycloakAdmin) -> Cost:
@@ -19,7 +19,7 @@ def cost_of_pull(admin: KeycloakAdmin) -> Cost:
         "tokens": 2,
         # Before and after the list, to know whether it can be whole.
         "counts of users": 2,
-        "lists of users": users // PAGE_LENGTH + 1,
+        "lists of users": users // admin.page_length + 1,
         "settings of events": 1,
         "lists of logins": 1,
     }

@@ -22,7 +22,7 @@ from renku_metrics.errors import SourceError
 from renku_metrics.periods import ONE_DAY, Span, midnight
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.http import Patience, Say, say_nothing
-from renku_metrics.sources.keycloak.admin import PATIENCE, KeycloakAdmin
+from renku_metrics.sources.keycloak.admin import KeycloakAdmin
 from renku_metrics.sources.progress import Progress
 from renku_metrics.sources.source import Batch
 from renku_metrics.tables import CLIENT, RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_USERS
@@ -78,13 +78,13 @@ class KeycloakSource:
     """Pulls from the Keycloak of one deployment."""
 
     def __init__(
-        self, deployment: Deployment, book: AddressBook, patience: Patience = PATIENCE, say: Say = say_nothing
+        self, deployment: Deployment, book: AddressBook, patience: Patience | None = None, say: Say = say_nothing
     ) -> None:
         self._deployment = deployment
         self._book = book
         self._admin = KeycloakAdmin(deployment, patience, say)
         self._say = say
-        self._clock = patience.clock
+        self._clock = self._admin.connection.patience.clock
 
     def pull_users(self, pulled_at: dt.datetime) -> pd.DataFrame:
         """All users of the realm but service accounts, as RAW_KEYCLOAK_USERS, one row per user.

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.events.union import from_logins
+from renku_metrics.periods import ONE_HOUR
 from renku_metrics.sources.budget import lock_of_keycloak
 from renku_metrics.sources.http import Say
 from renku_metrics.sources.keycloak.admin import KeycloakAdmin
@@ -14,8 +15,8 @@ from renku_metrics.sources.keycloak.check import check_keycloak
 from renku_metrics.sources.keycloak.cost import cost_of_pull
 from renku_metrics.sources.keycloak.realm import KeycloakSource, LoginsState
 from renku_metrics.sources.keycloak.section import Keycloak
-from renku_metrics.sources.source import Batch, Harvest, Request, Source, Stored
-from renku_metrics.tables import DAY, RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_USERS, TIME, WORD, any_of
+from renku_metrics.sources.source import OFTEN, Batch, Harvest, Request, Source, Stored
+from renku_metrics.tables import DATE, RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_USERS, TIME, WORD, any_of
 
 
 def _users(request: Request) -> Iterator[Batch]:
@@ -44,12 +45,12 @@ KEYCLOAK = Source(
     ),
     events_from=(RAW_KEYCLOAK_LOGINS,),
     events=from_logins,
-    state_texts=any_of(WORD, TIME, DAY),
+    state_texts=any_of(WORD, TIME, DATE),
     check=check_keycloak,
     plan=_plan,
     lock=lock_of_keycloak,
     # With the Renku chart, Keycloak forgets after a day: docs/sources/keycloak.md#keycloak-forgets-logins-after-a-day
     often=True,
     # One pull may fail, and the next one may wait for its turn.
-    within=dt.timedelta(hours=9),
+    within=2 * OFTEN + ONE_HOUR,
 )

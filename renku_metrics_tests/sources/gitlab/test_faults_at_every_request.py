@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from renku_metrics.sources.gitlab import client as gitlab_client
+from renku_metrics.sources.gitlab.client import GitLabClient
 from renku_metrics.sources.gitlab.state import GitLabState
 from renku_metrics.sources.http import Patience
 from renku_metrics_tests.sources.gitlab.world import DAY, IMPATIENT, NOON, Pulls, World, repository_of
@@ -46,7 +46,7 @@ def projects(world: World) -> list[Project]:
 @pytest.fixture(autouse=True)
 def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a small world has several of everything."""
-    monkeypatch.setattr(gitlab_client, "PAGE", 2)
+    monkeypatch.setattr(GitLabClient, "page_length", 2)
 
 
 def stored_whole(world: World, pulls: Pulls, projects: list[Project]) -> bool:

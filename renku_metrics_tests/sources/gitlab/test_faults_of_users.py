@@ -7,8 +7,8 @@ import re
 import pytest
 
 from renku_metrics.errors import SourceError
-from renku_metrics.sources.gitlab import client as gitlab_client
 from renku_metrics.sources.gitlab import users as gitlab_users
+from renku_metrics.sources.gitlab.client import GitLabClient
 from renku_metrics.sources.http import Patience
 from renku_metrics_tests.sources.gitlab.world import BOOK, DAY, NOON, Pulls, World
 from renkulab.faults import PASSING, Fault, json_object, redirect, refused, server_error, unauthorized
@@ -28,7 +28,7 @@ HASTY = Patience(timeout=0.2, longest_body=0.2, sleep=lambda seconds: None)
 @pytest.fixture(autouse=True)
 def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few people are on several pages, and in several batches."""
-    monkeypatch.setattr(gitlab_client, "PAGE", 3)
+    monkeypatch.setattr(GitLabClient, "page_length", 3)
     monkeypatch.setattr(gitlab_users, "USERS_A_BATCH", 2)
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from renku_metrics.errors import SourceError
-from renku_metrics.sources.gitlab import client as gitlab_client
+from renku_metrics.sources.gitlab.client import GitLabClient
 from renku_metrics.sources.http import Patience
 from renku_metrics_tests.sources.answers import LASTING
 from renku_metrics_tests.sources.gitlab.world import DAY, NOON, Pulls, World
@@ -18,7 +18,7 @@ from renkulab.gitlab import Project
 @pytest.fixture
 def projects(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Project]:
     """Three projects, one with more branches, commits and pushes than a page holds."""
-    monkeypatch.setattr(gitlab_client, "PAGE", 3)
+    monkeypatch.setattr(GitLabClient, "page_length", 3)
     made = [world.project(count) for count in (7, 0, 3)]
     for number in range(3):
         world.commit(made[0], f"b{number}", at=NOON - (9 - number) * DAY)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from renku_metrics.sources.gitlab.renku_commits import COMMANDS, HELPERS, RenkuMessage, is_renku_committer, read_message
+from renku_metrics.renku_words import COMMANDS, HELPERS
+from renku_metrics.sources.gitlab.renku_commits import RenkuMessage, is_renku_committer, read_message
 from renku_metrics_tests.histories import real_histories
 
 NOT_RENKU = RenkuMessage()
@@ -203,7 +204,7 @@ def test_nothing_but_words_of_renku_survives(message: str, by_renku: bool) -> No
     read = read_message(message, by_renku=by_renku, domains=DOMAINS)
 
     assert read.command is None or read.command in COMMANDS
-    assert read.helper is None or read.helper in {name for _, name in HELPERS}
+    assert read.helper is None or read.helper in HELPERS.values()
     known = COMMANDS[read.command] if read.command else None
     assert set(read.options) <= {*known.flags.values(), *known.valued.values()} if known else not read.options
 

@@ -7,7 +7,7 @@ import re
 import pandas as pd
 import pytest
 
-from renku_metrics.sources.gitlab import client as gitlab_client
+from renku_metrics.sources.gitlab.client import GitLabClient
 from renku_metrics.sources.gitlab.users import is_bot, keycloak_id
 from renku_metrics.sources.http import Patience
 from renku_metrics_tests.sources.answers import json_answer
@@ -143,7 +143,7 @@ def test_pulling_again_changes_no_row(pulls: Pulls) -> None:
 
 @pytest.mark.usefixtures("people")
 def test_progress_is_told_to_the_log(world: World, pulls: Pulls, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gitlab_client, "PAGE", 3)
+    monkeypatch.setattr(GitLabClient, "page_length", 3)
     said: list[str] = []
     pulls.say = said.append
     pulls.patience = Patience(sleep=lambda seconds: None, clock=lambda: 2.0 * len(world.lab.requests))

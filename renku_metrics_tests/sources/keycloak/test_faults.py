@@ -8,8 +8,8 @@ import pytest
 
 from renku_metrics.errors import SourceError
 from renku_metrics.sources.http import Patience
-from renku_metrics.sources.keycloak import admin as keycloak_admin
 from renku_metrics.sources.keycloak import realm as keycloak
+from renku_metrics.sources.keycloak.admin import KeycloakAdmin
 from renku_metrics.sources.keycloak.realm import LoginsState
 from renku_metrics_tests.sources.answers import json_answer
 from renku_metrics_tests.sources.keycloak.keycloak_pulls import (
@@ -48,7 +48,7 @@ PEOPLE, LOGINS = 7, 8
 @pytest.fixture
 def lab(lab: RenkuLab, monkeypatch: pytest.MonkeyPatch) -> RenkuLab:
     """A realm of a few people and logins, which with short pages make several of each."""
-    monkeypatch.setattr(keycloak_admin, "PAGE_LENGTH", 3)
+    monkeypatch.setattr(KeycloakAdmin, "page_length", 3)
     monkeypatch.setattr(keycloak, "LOGINS_A_BATCH", 2)
     for number in range(PEOPLE):
         person = lab.keycloak.add_user(f"person-{number}@example.org", NOW - DAY)

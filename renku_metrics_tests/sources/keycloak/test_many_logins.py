@@ -97,8 +97,8 @@ def test_progress_is_told_to_the_log(lab: RenkuLab) -> None:
     said.clear()
     source(lab, three_seconds_a_request, said.append).pull_users(NOW)
     assert said == [
-        "lab: keycloak: 100 of 351 users, 3 requests, 0 requests/s, about 23 s left",
-        "lab: keycloak: 300 of 351 users, 5 requests, 0 requests/s, about 3 s left",
+        "lab: keycloak: 100 of 351 users, 3 requests, 0 requests/s, about 23 seconds left",
+        "lab: keycloak: 300 of 351 users, 5 requests, 0 requests/s, about 3 seconds left",
         "lab: keycloak: 351 of 351 users, 7 requests, 0 requests/s",
     ]
 
