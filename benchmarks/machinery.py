@@ -145,10 +145,6 @@ class Counting:
         self._count("read", key)
         return self._storage.read_versioned(key)
 
-    def write(self, key: str, content: bytes) -> None:
-        self._count("write", key)
-        self._storage.write(key, content)
-
     def replace(self, key: str, content: bytes, version: str | None) -> str:
         self._count("write", key)
         return self._storage.replace(key, content, version)

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from renku_metrics.errors import StoreError
@@ -54,15 +54,23 @@ class DirectoryStorage:
         except OSError as error:
             raise _explain(self.address(key), "read", error) from None
 
-    def write(self, key: str, content: bytes) -> None:
-        self._put(key, content, lambda _: None)
-
     def replace(self, key: str, content: bytes, version: str | None) -> str:
-        def compare(found: os.stat_result | None) -> None:
-            if (None if found is None else _version(found)) != version:
-                raise ChangedError(self.address(key))
-
-        return self._put(key, content, compare)
+        path = self._root / key
+        try:
+            _make_folder(path.parent)
+            with self._locked(path):
+                found = _status(path)
+                if (_version(found) if found else None) != version:
+                    raise ChangedError(self.address(key))
+                # The clock of files is too coarse to tell two quick writes apart, and an inode may be used again.
+                modified = max(time.time_ns(), found.st_mtime_ns + 1 if found else 0)
+                with _written(_beside(path, PARTIAL), content, modified) as partial:
+                    new = _version(partial.stat())
+                    partial.replace(path)
+            _sync_folder(path.parent)
+        except OSError as error:
+            raise _explain(self.address(key), "written", error) from None
+        return new
 
     def delete(self, key: str) -> None:
         path = self._root / key
@@ -111,24 +119,6 @@ class DirectoryStorage:
             except OSError as error:
                 raise _explain(str(path), "held", error) from None
             yield self
-
-    def _put(self, key: str, content: bytes, compare: Callable[[os.stat_result | None], None]) -> str:
-        """Returns the version of the new file. ``compare`` raises an error if the file that is there must stay."""
-        path = self._root / key
-        try:
-            _make_folder(path.parent)
-            with self._locked(path):
-                found = _status(path)
-                compare(found)
-                # The clock of files is too coarse to tell two quick writes apart, and an inode may be used again.
-                modified = max(time.time_ns(), found.st_mtime_ns + 1 if found else 0)
-                with _written(_beside(path, PARTIAL), content, modified) as partial:
-                    version = _version(partial.stat())
-                    partial.replace(path)
-            _sync_folder(path.parent)
-        except OSError as error:
-            raise _explain(self.address(key), "written", error) from None
-        return version
 
     @contextlib.contextmanager
     def _locked(self, path: Path, suffix: str = LOCK) -> Iterator[None]:

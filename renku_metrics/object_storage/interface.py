@@ -51,10 +51,6 @@ class ObjectStorage(Protocol):
         """The object's bytes and their version, the same as in a listing. Raises as ``read`` does."""
         ...
 
-    def write(self, key: str, content: bytes) -> None:
-        """Replaces the object whole. Raises StoreError if it cannot be written."""
-        ...
-
     def replace(self, key: str, content: bytes, version: str | None) -> str:
         """Replaces the object whole if it still has this version, or creates it if there is none and none is given.
 

@@ -55,10 +55,6 @@ class S3Storage:
             raise FileNotFoundError(self.address(key))
         return found
 
-    def write(self, key: str, content: bytes) -> None:
-        with self._changing(key):
-            self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=Body(content))
-
     def replace(self, key: str, content: bytes, version: str | None) -> str:
         # If the server ignores conditions, only the holder of a name may compare and write. A caller that holds none
         # takes the object's own name. So everybody who replaces this object must hold the same name, or none.

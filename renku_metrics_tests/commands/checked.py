@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import yaml
 from click.testing import CliRunner
 
 from renku_metrics.cli import renku_metrics
@@ -36,3 +40,11 @@ class Checked:
 
     def text(self, what: str) -> str:
         return self.lines[what][1]
+
+
+def change(deployments: Path, text: Callable[[dict[str, Any]], None]) -> None:
+    """Changes the deployment file of ``lab``."""
+    path = deployments / "lab.yaml"
+    content = yaml.safe_load(path.read_text())
+    text(content)
+    path.write_text(yaml.safe_dump(content))

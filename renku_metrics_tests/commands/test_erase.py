@@ -1,16 +1,14 @@
+"""What an erasure takes out of the store for good, and what it leaves."""
+
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pandas as pd
 import pytest
-from click.testing import CliRunner, Result
 
-from renku_metrics.cli import renku_metrics
-from renku_metrics.environment import deployments_folder
 from renku_metrics.errors import StoreError
 from renku_metrics.events.union import unite
 from renku_metrics.metrics.dictionary import ACTIVE_USERS
@@ -18,7 +16,6 @@ from renku_metrics.object_storage import DirectoryStorage
 from renku_metrics.pipeline.building import read_raw, store_events, store_user_days
 from renku_metrics.pipeline.completeness import read_standing
 from renku_metrics.schema import Table
-from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.registry import all_sources, raw_tables, sources_of
 from renku_metrics.store.ledger import BEFORE, Ledger
 from renku_metrics.store.store import Store
@@ -29,54 +26,12 @@ from renku_metrics.tables import (
     RAW_GITLAB_PUSHES,
     RAW_GITLAB_USERS,
     RAW_KEYCLOAK_USERS,
-    USER_DAYS,
 )
+from renku_metrics_tests.commands.traces import KINDS, arguments_for, erase, of_others, traces
 from renku_metrics_tests.pipeline.kept_deployment import MONTHS, PLACES, KeptDeployment
 from renku_metrics_tests.pipeline.pulls import HARVESTS, pull_once
 from renku_metrics_tests.present import NOW, TODAY
 from renkulab.git import Identity
-from renkulab.people import Person
-
-# Kinds of people, and of whom an operator has to name an address that no account has.
-KINDS = ("plain", "second address", "noreply", "visitor", "unknown address", "same address", "default address")
-NAMED = ("unknown address",)
-BOOK = AddressBook(b"a key of tests", ["lab.example"])
-
-
-def erase(*arguments: str, answer: str | None = None) -> Result:
-    return CliRunner().invoke(renku_metrics, ["erase", "--deployment", "lab", *arguments], input=answer)
-
-
-def arguments_for(person: Person) -> list[str]:
-    named = ["--email", person.cli_address] if person.kind in NAMED else []
-    return ["--user", person.identity, *named]
-
-
-def traces(pulled: KeptDeployment, person: Person) -> list[str]:
-    """Where any id or address of the person stands in the store."""
-    texts = [BOOK.hash(address) for address in (person.email, person.cli_address) if "jovyan" not in address]
-    texts += [person.email.lower(), person.cli_address, person.name]
-    if person.login:
-        texts.append(person.login.id)
-    if person.account:
-        number = person.account.id
-        texts.append(f"'gitlab:{number}'")
-        columns = ("creator_id", "pusher_id", "gitlab_user_id", "author_gitlab_id")
-        texts += [f"'{column}': {number}," for column in columns]
-    content = pulled.content()
-    return [f"{key}: {text}" for key in content for text in texts if text in content[key]]
-
-
-def of_others(pulled: KeptDeployment, *people: Person) -> dict[str, list[list[str]]]:
-    """Events and user days of everybody else; there are some."""
-    theirs = {user for person in people for user in (person.identity, f"email:{BOOK.hash(person.cli_address)}")}
-    frames = {table.name: pulled.store.read(table, PLACES) for table in (EVENTS, USER_DAYS)}
-    rows = {
-        name: frame.loc[~frame["user_id"].isin(theirs)].astype(str).to_numpy().tolist()
-        for name, frame in frames.items()
-    }
-    assert all(rows.values())
-    return rows
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -137,44 +92,6 @@ def test_what_an_erased_person_does_later_is_not_stored(pulled: KeptDeployment) 
     assert traces(pulled, person) == []
 
 
-def test_a_person_is_found_by_any_of_their_ids(pulled: KeptDeployment) -> None:
-    person = pulled.person("second address")
-    assert person.account
-    assert person.login
-    found = [
-        erase(*which, answer="n\n").output.splitlines()[0]
-        for which in (
-            ["--user", person.login.id],
-            ["--user", f"gitlab:{person.account.id}"],
-            ["--user", f"email:{BOOK.hash(person.email)}"],
-            ["--email", f" {person.email.upper()}"],
-            ["--email", person.cli_address],
-        )
-    ]
-    ids = f"{person.login.id}, gitlab:{person.account.id}, 2 addresses"
-    assert found == [f"lab in {pulled.store.storage.address()}: {ids}"] * 5
-
-
-def test_a_noreply_address_of_the_deployment_finds_its_account(pulled: KeptDeployment) -> None:
-    person = pulled.person("noreply")
-    first = erase("--email", person.cli_address, answer="n\n").output.splitlines()[0]
-    assert person.identity in first
-
-
-def test_what_is_stored_is_shown_and_nothing_is_erased_without_a_yes(pulled: KeptDeployment) -> None:
-    person = pulled.person("second address")
-    before = pulled.content()
-    events = pulled.store.read(EVENTS, PLACES)
-    days = sorted(events.loc[events["user_id"] == person.identity, "event_day"])
-    result = erase("--user", person.identity, answer="n\n")
-    assert result.exit_code == 1
-    lines = {line.split()[0]: line for line in result.output.splitlines() if line.startswith("  ")}
-    assert f"{len(days)} rows; on {len(set(days))} days, {days[0]} to {days[-1]}" in lines["events"]
-    assert "1 row" in lines["raw_keycloak_users"]
-    assert person.email not in result.output
-    assert pulled.content() == before
-
-
 def test_of_other_peoples_rows_the_mention_goes_and_the_row_stays(pulled: KeptDeployment) -> None:
     rows = pulled.store.read(RAW_GITLAB_PROJECTS, [("lab",)])
     creator = rows["creator_id"].dropna().iloc[0]
@@ -221,16 +138,6 @@ def test_the_copy_of_users_that_a_killed_pull_left_is_erased_from_too(pulled: Ke
     assert traces(pulled, person) == []
 
 
-def test_once_erased_nothing_is_left_to_erase(pulled: KeptDeployment) -> None:
-    person = pulled.person("plain")
-    erase("--user", person.identity, "--yes")
-    before = pulled.content()
-    result = erase("--user", person.identity, "--yes")
-    assert result.exit_code == 0
-    assert "Nothing is stored of this person" in result.output
-    assert pulled.content() == before
-
-
 def test_another_erasure_does_not_undo_the_first(pulled: KeptDeployment) -> None:
     first, second = pulled.person("plain"), pulled.person("visitor")
     assert traces(pulled, first)
@@ -251,45 +158,6 @@ def test_pushes_of_the_person_are_gone_and_pushes_of_others_stay(pulled: KeptDep
     erase("--user", person.identity, "--yes")
     after = pulled.store.read_if_there(RAW_GITLAB_PUSHES, pulled.store.partitions(RAW_GITLAB_PUSHES, "lab"))
     assert set(before["push_id"]) - set(after["push_id"]) == theirs
-
-
-@pytest.mark.parametrize(
-    ("arguments", "line"),
-    [
-        ([], "Error: name the person by --user or --email"),
-        (
-            ["--user", "ada"],
-            "Error: --user is a Keycloak id, gitlab:<number>, or email:<hash> as in the table of events",
-        ),
-        (["--user", "ada@university.example"], "Error: --user is a Keycloak id"),
-        (["--user", "gitlab:ada"], "Error: --user is a Keycloak id"),
-        (["--user", "12"], "Error: --user is a Keycloak id"),
-        (["--email", "you@example.com"], "Error: an address given by --email belongs to a tool or to many people"),
-        (["--email", "ada"], "Error: an address given by --email belongs to a tool or to many people"),
-    ],
-)
-def test_what_names_nobody_is_refused_in_one_line(pulled: KeptDeployment, arguments: Sequence[str], line: str) -> None:
-    result = erase(*arguments, "--yes")
-    assert result.exit_code != 0
-    last = result.output.splitlines()[-1]
-    assert last.startswith(line)
-    assert "ada@university" not in last
-
-
-def test_a_stranger_leaves_the_store_as_it_is(pulled: KeptDeployment) -> None:
-    before = pulled.content()
-    result = erase("--email", "nobody@elsewhere.example", "--yes")
-    assert result.exit_code == 0
-    assert "Nothing is stored of this person" in result.output
-    assert pulled.content() == before
-
-
-def test_an_unknown_deployment_is_one_line(pulled: KeptDeployment) -> None:
-    result = CliRunner().invoke(renku_metrics, ["erase", "--deployment", "moon", "--user", "gitlab:1"])
-    assert (result.exit_code, result.output) == (
-        1,
-        f"Error: {deployments_folder()}: there is no deployment moon; there is lab\n",
-    )
 
 
 def test_erased_days_are_remembered_for_the_record_of_revisions(pulled: KeptDeployment) -> None:

@@ -35,9 +35,7 @@ def test_published_numbers_stay_until_counted_again_and_then_say_why(
 ) -> None:
     small = SmallLab("lab", tmp_path, START - ONE_DAY)
     for day in days_between(START, TODAY - ONE_DAY):
-        small.commit(day)
-        small.log_in(day)
-        small.start_session(day)
+        small.live(day)
     small.commit(WEEK.start + ONE_DAY, by=BOB, quiet=True)
     small.lab.clock.set(midnight(TODAY))
     deployments, store = tmp_path / "deployments", tmp_path / "store"

@@ -35,9 +35,7 @@ def labs(tmp_path: Path) -> list[SmallLab]:
     labs = [SmallLab(name, tmp_path, START) for name in "ab"]
     for small in labs:
         for day in DAYS:
-            small.log_in(day)
-            small.commit(day)
-            small.start_session(day)
+            small.live(day)
         small.lab.clock.set(midnight(TODAY))
     labs[1].commit(YESTERDAY, by="bob@elsewhere.example", quiet=True)
     return labs

@@ -12,6 +12,7 @@ from urllib3 import HTTPResponse
 
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage import ChangedError, ObjectStorage, S3Storage, open_storage
+from renku_metrics_tests.object_storage.put import put
 from renku_metrics_tests.servers.unreliable import Fault, Unreliable, unreliable
 
 ANSWERS: list[Fault] = ["busy", "slow down", "unheard", "unanswered"]
@@ -57,13 +58,28 @@ def test_another_write_is_a_conflict_though_it_is_equal_and_an_answer_was_lost(
     def be_quicker(request: AWSPreparedRequest, **_: object) -> None:
         if request.method == "PUT" and not between.faults:
             events.unregister("before-send.s3", be_quicker)
-            other.write("x", b"2")
+            put(other, "x", b"2")
 
     events = held._client.meta.events
     events.register("before-send.s3", be_quicker)
     between.fail("PUT", "unheard")
     with pytest.raises(ChangedError):
         held.replace("x", b"2", version)
+
+
+@pytest.mark.parametrize("fault", ANSWERS)
+def test_an_object_that_could_not_be_written_is_as_it_was(
+    held: ObjectStorage, between: Unreliable, fault: Fault
+) -> None:
+    version = held.replace("x", b"old", None)
+    between.fail("PUT", *6 * [fault])
+    begun = len(between.requests)
+
+    with pytest.raises(StoreError, match=rf"^{held.address('x')}: [^\n]*$"):
+        held.replace("x", b"new", version)
+    assert between.requests[begun:].count("PUT") == 6
+    # What was heard was done, though nobody could say so.
+    assert held.read("x") == (b"new" if fault == "unanswered" else b"old")
 
 
 def answers(storage: ObjectStorage, status: int, *, also_quoted: bool) -> None:

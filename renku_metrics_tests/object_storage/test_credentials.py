@@ -164,7 +164,7 @@ def signed_by(storage: S3Storage) -> tuple[str, str | None]:
 
     storage._client.meta.events.register("before-send.s3", look)
     with storage.alone("locks/x") as held:
-        held.write("x", b"1")
+        held.replace("x", b"1", None)
     assert storage.read("x") == b"1"
     assert [info.key for info in storage.list()] == ["x"]
     [only] = seen
@@ -219,7 +219,7 @@ def test_a_means_that_fails_is_no_empty_store_but_one_clear_line(
 
     for work in (
         lambda storage: storage.read("x"),
-        lambda storage: storage.write("x", b"1"),
+        lambda storage: storage.replace("x", b"1", None),
         lambda storage: storage.delete("x"),
         lambda storage: list(storage.list()),
         lambda storage: storage.alone("x").__enter__(),

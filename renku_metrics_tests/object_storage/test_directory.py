@@ -16,6 +16,7 @@ import pytest
 
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage import DirectoryStorage
+from renku_metrics_tests.object_storage.put import put
 
 SIZE = 200_000
 # Replaces one object again and again, to be killed at any point.
@@ -37,7 +38,7 @@ def files(folder: Path) -> list[str]:
 
 def test_whoever_is_killed_leaves_the_old_object_or_the_new_one(tmp_path: Path) -> None:
     storage = DirectoryStorage(tmp_path)
-    storage.write("state/x", b"a" * SIZE)
+    storage.replace("state/x", b"a" * SIZE, None)
     moments = random.Random(0)
     for _ in range(15):
         replacer = subprocess.Popen([sys.executable, "-c", REPLACER, str(tmp_path)], stdout=subprocess.PIPE)
@@ -77,7 +78,7 @@ def test_what_is_left_of_a_killed_replacement_is_gone_after_the_next(tmp_path: P
 
 def test_nothing_is_left_of_a_killed_writer_after_a_deletion(tmp_path: Path) -> None:
     storage = DirectoryStorage(tmp_path)
-    storage.write("x", b"1")
+    storage.replace("x", b"1", None)
     (tmp_path / ".x.partial").write_bytes(b"half of what a killed wri")
     storage.delete("x")
 
@@ -115,8 +116,8 @@ def modes(folder: Path) -> dict[str, str]:
 def test_files_and_folders_are_private_to_their_owner(tmp_path: Path, mask: int) -> None:
     with umask(mask):
         storage = DirectoryStorage(tmp_path / "store")
-        storage.write("raw/a/x", b"1")
-        storage.replace("raw/a/x", b"2", storage.read_versioned("raw/a/x")[1])
+        version = storage.replace("raw/a/x", b"1", None)
+        storage.replace("raw/a/x", b"2", version)
         with storage.alone("locks/y"):
             assert modes(tmp_path / "store" / "locks") == {".y.held": "0o600"}
 
@@ -125,7 +126,7 @@ def test_files_and_folders_are_private_to_their_owner(tmp_path: Path, mask: int)
 
 def test_what_the_umask_takes_is_not_given_back(tmp_path: Path) -> None:
     with umask(0o277):
-        DirectoryStorage(tmp_path).write("x", b"1")
+        DirectoryStorage(tmp_path).replace("x", b"1", None)
 
     assert modes(tmp_path) == {"x": "0o400"}
 
@@ -145,7 +146,7 @@ def test_writes_within_one_tick_of_the_clock_have_their_own_versions(tmp_path: P
     storage = DirectoryStorage(tmp_path)
     versions = set()
     for content in (b"a", b"b"):
-        storage.write("x", content)
+        put(storage, "x", content)
         os.utime(tmp_path / "x", ns=(0, 0))
         versions |= {info.version for info in storage.list()}
 
@@ -154,7 +155,7 @@ def test_writes_within_one_tick_of_the_clock_have_their_own_versions(tmp_path: P
 
 def test_a_writer_that_fails_leaves_nothing_in_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = DirectoryStorage(tmp_path)
-    storage.write("x", b"old")
+    version = storage.replace("x", b"old", None)
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
@@ -163,7 +164,7 @@ def test_a_writer_that_fails_leaves_nothing_in_the_directory(tmp_path: Path, mon
     with pytest.raises(
         StoreError, match=rf"^{tmp_path}/x: cannot be written: No space left on device; make room there$"
     ):
-        storage.write("x", b"new")
+        storage.replace("x", b"new", version)
 
     assert storage.read("x") == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
@@ -171,7 +172,7 @@ def test_a_writer_that_fails_leaves_nothing_in_the_directory(tmp_path: Path, mon
 
 def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = DirectoryStorage(tmp_path)
-    storage.write("raw/x", b"1")
+    storage.replace("raw/x", b"1", None)
 
     def refuse(path: str) -> None:
         raise PermissionError(13, "Permission denied", path)

@@ -13,15 +13,17 @@ import pytest
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage import DirectoryStorage, ObjectStorage, open_storage
 
-WORKS = ["read", "write", "delete", "list", "alone"]
+WORKS = ["read", "replace", "delete", "list", "alone"]
+# The first replacement tries whether the server writes on condition.
+ASKED_OF = {"list": "", "replace": "conditional-writes.probe"}
 
 
 def attempt(storage: ObjectStorage, work: str, key: str = "x") -> None:
     match work:
         case "read":
             storage.read(key)
-        case "write":
-            storage.write(key, b"1")
+        case "replace":
+            storage.replace(key, b"1", None)
         case "delete":
             storage.delete(key)
         case "list":
@@ -37,7 +39,7 @@ def test_a_directory_that_cannot_be_written_is_one_clear_line(tmp_path: Path) ->
     with pytest.raises(
         StoreError, match=rf"^{tmp_path}/file/raw/x: cannot be written: Not a directory; choose another directory$"
     ):
-        DirectoryStorage(tmp_path / "file").write("raw/x", b"1")
+        DirectoryStorage(tmp_path / "file").replace("raw/x", b"1", None)
     with pytest.raises(
         StoreError,
         match=rf"^{tmp_path}/file/locks/x: cannot be held: Not a directory; choose another directory$",
@@ -52,7 +54,7 @@ def test_a_missing_bucket_is_one_clear_line(s3_environment: str) -> None:
         with pytest.raises(StoreError) as error:
             attempt(storage, work)
         assert str(error.value) == (
-            f"s3://no-such-bucket/p/{'' if work == 'list' else 'x'}: "
+            f"s3://no-such-bucket/p/{ASKED_OF.get(work, 'x')}: "
             "there is no bucket no-such-bucket; create it, or correct the address"
         )
 
@@ -109,7 +111,7 @@ def test_refused_credentials_are_one_clear_line(s3_environment: str, refusing_se
             attempt(storage, work)
         # The first thing that holding alone asks is a HEAD, whose answer has no body to name the code.
         advice = REFUSALS["AccessDenied" if work == "alone" else code]
-        assert str(error.value) == f"s3://bucket/p/{'' if work == 'list' else 'x'}: {advice}"
+        assert str(error.value) == f"s3://bucket/p/{ASKED_OF.get(work, 'x')}: {advice}"
 
 
 def test_missing_credentials_are_one_clear_line(s3_environment: str, monkeypatch: pytest.MonkeyPatch) -> None:

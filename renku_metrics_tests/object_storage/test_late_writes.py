@@ -86,24 +86,29 @@ def test_a_late_creation_is_refused(ours: ObjectStorage, others: ObjectStorage, 
     assert others.read("x") == b"of the other"
 
 
-def test_a_late_write_without_condition_lands(ours: ObjectStorage, others: ObjectStorage, between: Holding) -> None:
+def write_without_condition(storage: S3Storage, content: bytes) -> None:
+    body = s3_requests.Body(content)
+    storage._client.put_object(Bucket=storage._bucket, Key=f"{storage._prefix}x", Body=body)
+
+
+def test_a_late_write_without_condition_lands(ours: S3Storage, others: ObjectStorage, between: Holding) -> None:
     # So the tests above are able to fail.
     between.hold(swallow=True)
-    with pytest.raises(StoreError):
-        ours.write("x", b"late")
-    others.write("x", b"of the other")
+    with pytest.raises(s3_requests.S3_ERRORS):
+        write_without_condition(ours, b"late")
+    others.replace("x", b"of the other", None)
     between.let_go()
 
     assert others.read("x") == b"late"
 
 
 def test_what_this_machine_still_holds_of_a_try_ends_with_it(
-    ours: ObjectStorage, others: ObjectStorage, between: Holding
+    ours: S3Storage, others: ObjectStorage, between: Holding
 ) -> None:
     between.hold(swallow=False)
-    with pytest.raises(StoreError):
-        ours.write("x", LARGE)
-    others.write("x", b"of the other")
+    with pytest.raises(s3_requests.S3_ERRORS):
+        write_without_condition(ours, LARGE)
+    others.replace("x", b"of the other", None)
     between.let_go()
 
     assert others.read("x") == b"of the other"
@@ -173,23 +178,20 @@ def test_no_try_begins_that_could_outlast_the_lease(
     ours: ObjectStorage, between: Holding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ours.alone(NAME) as held:
-        held.replace("x", b"old", None)
+        version = held.replace("x", b"old", None)
         puts = between.puts
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(lease, "LONGEST_TRY_SECONDS", lease.STALE_AFTER_SECONDS)
             with pytest.raises(StoreError, match="out of touch"):
-                held.write("x", b"new")
-            with pytest.raises(StoreError, match="out of touch"):
-                held.replace("x", b"new", held.read_versioned("x")[1])
+                held.replace("x", b"new", version)
             with pytest.raises(StoreError, match="out of touch"):
                 held.delete("x")
         assert (held.read("x"), between.puts) == (b"old", puts)
         # The lease is held all the same.
-        held.write("x", b"new")
+        held.replace("x", b"new", version)
 
 
 CHANGES: dict[str, tuple[str, str, Callable[[ObjectStorage, str], object]]] = {
-    "write": ("PutObject", "PUT", lambda held, _: held.write("x", b"new")),
     "replace": ("PutObject", "PUT", lambda held, version: held.replace("x", b"new", version)),
     "delete": ("DeleteObject", "DELETE", lambda held, _: held.delete("x")),
 }
@@ -238,9 +240,9 @@ def test_each_block_asks_whether_the_lease_still_holds(
 
     def work_on() -> None:
         with open_storage(f"s3://{bucket}/p").alone(NAME) as held:
-            held.write("x", b"old")
+            version = held.replace("x", b"old", None)
             monkeypatch.setattr(s3_requests.Body, "read", watch)
-            held.write("x", b"n" * size)
+            held.replace("x", b"n" * size, version)
 
     with pytest.raises(StoreError, match="out of touch"):
         work_on()

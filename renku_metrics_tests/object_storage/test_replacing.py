@@ -11,6 +11,8 @@ import pytest
 
 from renku_metrics.object_storage import ChangedError, ObjectStorage, lease, open_storage
 
+# Where the server does not write on condition, each replacement takes a lease.
+pytestmark = pytest.mark.usefixtures("quick")
 # Counts up one object so many times in so many threads of one process, as `python -c`, with the address.
 COUNTER = """
 import sys
@@ -34,18 +36,6 @@ def count_up(_):
 with ThreadPoolExecutor(threads) as pool:
     list(pool.map(count_up, range(threads)))
 """
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Where the server does not write on condition, each replacement takes a lease.
-    monkeypatch.setattr(lease, "POLL_SECONDS", 0.001)
-    monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.001)
-
-
-@pytest.fixture
-def storage(storage_address: str) -> ObjectStorage:
-    return open_storage(storage_address)
 
 
 def test_an_object_is_created_once(storage: ObjectStorage) -> None:
@@ -91,7 +81,7 @@ def test_a_deleted_object_is_no_longer_what_was_read(storage: ObjectStorage) -> 
 
 
 def test_reading_listing_and_writing_tell_the_same_version(storage: ObjectStorage) -> None:
-    storage.write("x", b"1")
+    storage.replace("x", b"1", None)
     content, read = storage.read_versioned("x")
     assert (content, [info.version for info in storage.list()]) == (b"1", [read])
 
@@ -126,7 +116,6 @@ def test_a_name_and_an_object_of_that_name_are_two_things(storage: ObjectStorage
     with storage.alone("state/x") as held:
         version = held.replace("state/x", b"1", None)
         held.replace("state/x", b"2", version)
-        held.write("state/x", b"3")
         held.delete("state/x")
 
     assert list(storage.list()) == []
@@ -142,7 +131,7 @@ def test_no_count_of_two_processes_and_many_threads_is_lost(storage_kind: str, s
     # Swift needs a lease of the object for each.
     threads, times = (2, 3) if storage_kind == "swift" else (4, 12)
     storage = open_storage(storage_address)
-    storage.write("count", b"0")
+    storage.replace("count", b"0", None)
     command = [sys.executable, "-c", COUNTER, storage_address, str(threads), str(times)]
 
     counters = [subprocess.Popen(command) for _ in range(2)]

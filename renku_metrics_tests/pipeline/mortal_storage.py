@@ -23,15 +23,15 @@ class MortalStorage:
         self._changing = threading.RLock()
         self.writes_left: int | None = None
 
-    def write(self, key: str, content: bytes) -> None:
-        self._put(key, content)
-
     def replace(self, key: str, content: bytes, version: str | None) -> str:
         with self._changing:
             _, found = self._objects.get(key, (b"", None))
             if found != version:
                 raise ChangedError(self.address(key))
-            return self._put(key, content)
+            self._live_on()
+            self._written += 1
+            self._objects[key] = content, str(self._written)
+            return str(self._written)
 
     def delete(self, key: str) -> None:
         with self._changing:
@@ -74,13 +74,6 @@ class MortalStorage:
             self._objects[key] = backup[key], str(self._written)
         else:
             self._objects.pop(key, None)
-
-    def _put(self, key: str, content: bytes) -> str:
-        with self._changing:
-            self._live_on()
-            self._written += 1
-            self._objects[key] = content, str(self._written)
-            return str(self._written)
 
     def _live_on(self) -> None:
         if self.writes_left is not None:

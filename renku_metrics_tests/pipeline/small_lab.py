@@ -57,6 +57,12 @@ class SmallLab:
         self.lab.gitlab.push(place, self.ada, {"master": made.sha}, pushed_at, quiet=quiet)
         return made.sha
 
+    def live(self, day: dt.date) -> None:
+        """Ada does everything once."""
+        self.commit(day)
+        self.log_in(day)
+        self.start_session(day)
+
     def log_in(self, day: dt.date) -> None:
         self.lab.keycloak.log_in(self.login, midnight(day) + HOUR)
 

@@ -43,9 +43,7 @@ def lab_of_a_person(own_id: str, folder: Path) -> SmallLab:
     users = small.lab.keycloak.users
     users[own_id] = users.pop(small.login.id)
     small.login.id = small.ada.keycloak_id = own_id
-    small.log_in(START)
-    small.commit(START)
-    small.start_session(START)
+    small.live(START)
     small.lab.amalthea.restart(midnight(START + ONE_DAY))
     small.lab.clock.set(midnight(START + ONE_DAY))
     return small

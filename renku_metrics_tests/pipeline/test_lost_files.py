@@ -1,29 +1,22 @@
-"""Files that somebody has taken out of the store, or replaced by older ones: named, not covered, pulled again."""
+"""Raw files that somebody has taken out of the store, or replaced by older ones: named, not covered, pulled again."""
 
 from __future__ import annotations
 
 import datetime as dt
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
-from renku_metrics.cli import renku_metrics
-from renku_metrics.errors import StoreError
-from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.periods import ONE_DAY, midnight
-from renku_metrics.pipeline.building import store_counts, store_events, store_user_days
 from renku_metrics.schema import Table
 from renku_metrics.sources.registry import raw_tables, source_of
 from renku_metrics.store.ledger import Ledger
-from renku_metrics.store.store import WHOLE, Store
+from renku_metrics.store.store import WHOLE
 from renku_metrics.tables import (
     COVERAGE,
-    EVENTS,
     RAW_AMALTHEA_SESSIONS,
     RAW_GITLAB_COMMITS,
     RAW_GITLAB_PROJECTS,
@@ -31,23 +24,23 @@ from renku_metrics.tables import (
     RAW_KEYCLOAK_LOGINS,
     RAW_KEYCLOAK_USERS,
     REVISIONS,
-    USER_DAYS,
 )
 from renku_metrics_tests.pipeline.kept_deployment import KeptDeployment
+from renku_metrics_tests.pipeline.losses import (
+    BY_MONTH,
+    GONE,
+    LATE,
+    OLDER,
+    SEPTEMBER,
+    START,
+    checked,
+    damage,
+    missing,
+    numbers,
+    published,
+)
 from renku_metrics_tests.pipeline.pulls import HISTORY, KEYCLOAK_USERS, LOGINS, PROJECTS, USERS
 from renku_metrics_tests.pipeline.small_lab import SmallLab
-from renku_metrics_tests.present import TODAY
-from renku_metrics_tests.served import served
-
-START = dt.date(2026, 9, 1)
-SEPTEMBER = "2026-09-01"
-# Nobody did anything on other days. LATE is after the older files were saved.
-SAVED_ON, LATE = dt.date(2026, 9, 22), dt.date(2026, 9, 28)
-DAYS = [dt.date(2026, 9, 1), dt.date(2026, 9, 10), dt.date(2026, 9, 20), LATE, dt.date(2026, 10, 5)]
-DAYS += [dt.date(2026, 10, 25), dt.date(2026, 11, 5)]
-BY_MONTH = [RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS, RAW_AMALTHEA_SESSIONS]
-OLDER = "is not what was stored, but older or changed by another program"
-GONE = "is gone from the store"
 
 
 @pytest.fixture
@@ -57,39 +50,8 @@ def small(tmp_path: Path) -> SmallLab:
 
 @pytest.fixture
 def kept(small: SmallLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeptDeployment]:
-    """A lab whose September and October are published; ``older`` holds what was stored on SAVED_ON."""
-    monkeypatch.setenv("RENKU_METRICS_STORE", str(tmp_path / "store"))
-    with served([small.lab], tmp_path / "deployments", START, monkeypatch) as deployments:
-        kept = KeptDeployment(small.lab, deployments["lab"], Store.at(str(tmp_path / "store")))
-        # So that it is known since when everything is known.
-        small.log_in(START - ONE_DAY)
-        small.start_session(START - ONE_DAY)
-        for day in DAYS:
-            if day > SAVED_ON and not (tmp_path / "older").exists():
-                small.lab.clock.set(midnight(SAVED_ON))
-                kept.bring_up_to_date()
-                shutil.copytree(tmp_path / "store", tmp_path / "older")
-            live(small, day)
-        small.lab.amalthea.restart(midnight(TODAY))
-        small.lab.clock.set(midnight(TODAY) + dt.timedelta(hours=1))
-        kept.bring_up_to_date()
-        kept.said.clear()
+    with published(small, tmp_path, monkeypatch) as kept:
         yield kept
-
-
-def live(small: SmallLab, day: dt.date) -> None:
-    small.commit(day)
-    small.log_in(day)
-    small.start_session(day)
-
-
-def damage(kept: KeptDeployment, tmp_path: Path, how: str, tables: Sequence[Table], month: str = SEPTEMBER) -> None:
-    for table in tables:
-        path = Path(kept.store.address(table, ("lab", month) if table.by_month else ("lab",)))
-        if how == GONE:
-            path.unlink()
-        else:
-            shutil.copy(tmp_path / "older" / path.relative_to(tmp_path / "store"), path)
 
 
 def covered(kept: KeptDeployment, table: Table, period: str) -> int:
@@ -97,23 +59,6 @@ def covered(kept: KeptDeployment, table: Table, period: str) -> int:
     coverage = kept.store.read(COVERAGE, [WHOLE])
     [days] = coverage.loc[coverage["period"] == period, f"{source_of(table).activity}_days"]
     return int(days)
-
-
-def missing(kept: KeptDeployment, period: str) -> str:
-    monthly = kept.published("month")
-    [found] = set(monthly.loc[monthly["period"] == period, "missing"])
-    return str(found)
-
-
-def checked() -> dict[str, str]:
-    """What ``renku-metrics check`` says of what is stored, where that failed."""
-    lines = CliRunner().invoke(renku_metrics, ["check"]).output.splitlines()
-    found = [line.split(maxsplit=1)[1] for line in lines if line.startswith("  failed")]
-    return {" ".join(line.split()[:2]): " ".join(line.split()[2:]) for line in found}
-
-
-def numbers(kept: KeptDeployment) -> pd.DataFrame:
-    return kept.published("month").drop(columns="computed_at")
 
 
 def test_nothing_is_said_of_a_store_that_is_whole(kept: KeptDeployment) -> None:
@@ -265,93 +210,3 @@ def test_what_a_killed_pull_has_stored_and_not_noted_is_no_loss(
     kept.bring_up_to_date()
     assert not any("not covered" in line for line in kept.said)
     assert missing(kept, "2026-09") == ""
-
-
-@pytest.mark.parametrize("table", [EVENTS, USER_DAYS], ids=lambda table: table.name)
-@pytest.mark.parametrize("how", [GONE, OLDER])
-def test_events_and_user_days_that_are_lost_are_built_again(
-    kept: KeptDeployment, tmp_path: Path, table: Table, how: str
-) -> None:
-    before = numbers(kept)
-    damage(kept, tmp_path, how, [table])
-    assert kept.publish() == [
-        f"lab: {table.name} of 2026-09 {how}: its days are published as not covered; materialize {table.name} again"
-    ]
-    nothing = "2026-09-01..2026-09-30"
-    assert missing(kept, "2026-09") == f"logins:{nothing}; commits:{nothing}; sessions:{nothing}"
-    assert missing(kept, "2026-10") == ""
-    kept.count([SEPTEMBER])
-    assert kept.publish() == []
-    pd.testing.assert_frame_equal(numbers(kept), before)
-
-
-def build_events(kept: KeptDeployment) -> None:
-    store_events(kept.store, kept.deployment, [SEPTEMBER])
-
-
-def build_user_days(kept: KeptDeployment) -> None:
-    store_user_days(kept.store, kept.deployment, [SEPTEMBER])
-
-
-def build_counts(kept: KeptDeployment) -> None:
-    # The week begins in September.
-    store_counts(kept.store, kept.deployment, "week", [ACTIVE_USERS], ["2026-09-28"], kept.now)
-
-
-# What each step is built from, and what the operator is to do if that is not what was stored.
-NEXT_STEPS: dict[str, tuple[Table, Callable[[KeptDeployment], None], str]] = {
-    **{table.name: (table, build_events, "restore the file, or pull") for table in BY_MONTH},
-    EVENTS.name: (EVENTS, build_user_days, "materialize events"),
-    USER_DAYS.name: (USER_DAYS, build_counts, "materialize user_days"),
-}
-
-
-@pytest.mark.parametrize("name", NEXT_STEPS)
-def test_nothing_is_built_from_a_file_that_is_not_what_was_stored(
-    kept: KeptDeployment, tmp_path: Path, name: str
-) -> None:
-    table, build, remedy = NEXT_STEPS[name]
-    before = numbers(kept)
-    path = Path(kept.store.address(table, ("lab", SEPTEMBER)))
-    shutil.copy(path, tmp_path / "right")
-    damage(kept, tmp_path, OLDER, [table])
-    with pytest.raises(StoreError) as error:
-        build(kept)
-    assert str(error.value) == f"lab: {name} of 2026-09 {OLDER}: {remedy} again"
-    # So it is not noted as counted, and as soon as the file is back, all is well.
-    shutil.copy(tmp_path / "right", path)
-    kept.publish()
-    pd.testing.assert_frame_equal(numbers(kept), before)
-    assert missing(kept, "2026-09") == ""
-    build(kept)
-
-
-def test_a_store_that_is_copied_is_whole_and_is_looked_through_once(
-    kept: KeptDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = numbers(kept)
-    # All marks are others, all bytes the same.
-    shutil.copytree(tmp_path / "store", tmp_path / "elsewhere")
-    marks = {info.key: info.version for info in kept.store.storage.list()}
-    copied = replace(kept, store=Store.at(str(tmp_path / "elsewhere")))
-    assert not {info.version for info in copied.store.storage.list()} & set(marks.values())
-    monkeypatch.setenv("RENKU_METRICS_STORE", str(tmp_path / "elsewhere"))
-
-    read: list[str] = []
-    version = Store.version
-
-    def noted(store: Store, table: Table, partition: tuple[str, ...]) -> str:
-        read.append(table.name)
-        return version(store, table, partition)
-
-    monkeypatch.setattr(Store, "version", noted)
-    assert copied.publish() == []
-    assert {EVENTS.name, USER_DAYS.name, *(table.name for table in raw_tables())} == set(read)
-    pd.testing.assert_frame_equal(numbers(copied), before)
-    assert "stored" not in " ".join(checked())
-    assert copied.bring_up_to_date() == []
-    assert not any("not covered" in line for line in copied.said)
-    assert any("0 new commits" in line for line in copied.said)
-    read.clear()
-    assert (copied.publish(), read) == ([], [])
-    pd.testing.assert_frame_equal(numbers(copied), before)

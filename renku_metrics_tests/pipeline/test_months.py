@@ -123,9 +123,7 @@ def kept(small: SmallLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         small.log_in(START - ONE_DAY)
         small.start_session(START - ONE_DAY)
         for day in DAYS:
-            small.commit(day)
-            small.log_in(day)
-            small.start_session(day)
+            small.live(day)
         small.lab.amalthea.restart(midnight(TODAY))
         small.lab.clock.set(now() + dt.timedelta(hours=1))
         yield KeptDeployment(small.lab, deployments["lab"], Store.at(str(tmp_path / "store")))

@@ -60,9 +60,7 @@ def test_each_object_has_a_name_that_all_its_writers_hold(
         kept = KeptDeployment(small.lab, deployments["lab"], Store.at(str(tmp_path / "store")))
         for day in (DAY, TODAY - ONE_DAY):
             small.lab.clock.set(midnight(day))
-            small.commit(day)
-            small.log_in(day)
-            small.start_session(day)
+            small.live(day)
             small.lab.clock.set(midnight(day + ONE_DAY))
             kept.bring_up_to_date()
         copytree(tmp_path / "store", tmp_path / "copy")

@@ -19,7 +19,7 @@ from renku_metrics_tests.served import served
 
 # A Thursday and a Saturday: neither begins a week, and the month of the Thursday is not whole.
 STARTS = [dt.date(2026, 10, 15), dt.date(2026, 8, 1)]
-REQUESTS = ("read", "read_versioned", "write", "replace", "delete", "list", "alone")
+REQUESTS = ("read", "read_versioned", "replace", "delete", "list", "alone")
 
 
 @pytest.fixture

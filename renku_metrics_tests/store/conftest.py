@@ -1,4 +1,4 @@
-"""An empty store of each kind."""
+"""An empty store of each kind, and its ledger of one deployment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from renku_metrics.object_storage import lease
+from renku_metrics.store.ledger import Ledger
 from renku_metrics.store.store import Store
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Where the server does not write on condition, each change takes a lease.
+    monkeypatch.setattr(lease, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -18,3 +27,8 @@ def store(storage_kind: str, storage_address: str) -> Iterator[Store]:
         return
     with opened.alone("tests") as held:
         yield held
+
+
+@pytest.fixture
+def ledger(store: Store) -> Ledger:
+    return Ledger(store, "lab")

