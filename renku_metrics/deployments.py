@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from renku_metrics.errors import ConfigurationError
 from renku_metrics.object_storage import S3_ADDRESS
-from renku_metrics.tables import DATE, DEPLOYMENT_NAME
+from renku_metrics.shapes import DATE, DEPLOYMENT_NAME
 
 DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*(:\d+)?")
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")

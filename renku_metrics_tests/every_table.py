@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from renku_metrics import tables
+from renku_metrics import shapes, tables
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.schema import STRINGS, TIMESTAMP, Column, Shape, Table
 from renku_metrics.sources.registry import raw_tables
@@ -28,28 +28,28 @@ UUID = "7d0e6f0a-9a4b-4c1d-8a51-0f0a3f6b2c11"
 HASH = "0123456789abcdef" * 4
 # A text of each shape, but for lists of words.
 TEXTS: dict[Shape, str] = {
-    tables.DEPLOYMENT_NAME: "renkulab-io",
-    tables.DATE: "2026-11-16",
-    tables.DATE_OR_NONE: "2026-11-16",
-    tables.FIRST_OF_MONTH: "2026-11-01",
-    tables.KEYED_HASH: HASH,
-    tables.SHA: "0123456789abcdef0123456789abcdef01234567",
-    tables.KEYCLOAK_ID: UUID,
-    tables.UUID: UUID,
-    tables.ULID: "01HZX5W2K8V7E9Q3R4T6Y8N0P1",
-    tables.USER_ID: f"email:{HASH}",
-    tables.PROJECT_ID: "gitlab:12",
-    tables.WORD: "blocked_pending_approval",
-    tables.LABEL: "renku-0",
-    tables.CLIENT: "renku-ui",
-    tables.EVENT_KEY: f"session_resumed:renku/{UUID}/1763544000000",
-    tables.COMMAND: "dataset rm-tags",
-    tables.OPTION: "--no-external-storage",
-    tables.HELPER: "structural changes",
-    tables.METRIC: "running_a_workflow",
-    tables.VERSION: "1",
-    tables.PERIOD: "2026-W47",
-    tables.DEFINITIONS: "running_a_workflow 3; active_users 1",
+    shapes.DEPLOYMENT_NAME: "renkulab-io",
+    shapes.DATE: "2026-11-16",
+    shapes.DATE_OR_NONE: "2026-11-16",
+    shapes.FIRST_OF_MONTH: "2026-11-01",
+    shapes.KEYED_HASH: HASH,
+    shapes.SHA: "0123456789abcdef0123456789abcdef01234567",
+    shapes.KEYCLOAK_ID: UUID,
+    shapes.UUID: UUID,
+    shapes.ULID: "01HZX5W2K8V7E9Q3R4T6Y8N0P1",
+    shapes.USER_ID: f"email:{HASH}",
+    shapes.PROJECT_ID: "gitlab:12",
+    shapes.WORD: "blocked_pending_approval",
+    shapes.LABEL: "renku-0",
+    shapes.CLIENT: "renku-ui",
+    shapes.EVENT_KEY: f"session_resumed:renku/{UUID}/1763544000000",
+    shapes.COMMAND: "dataset rm-tags",
+    shapes.OPTION: "--no-external-storage",
+    shapes.HELPER: "structural changes",
+    shapes.METRIC: "running_a_workflow",
+    shapes.VERSION: "1",
+    shapes.PERIOD: "2026-W47",
+    shapes.DEFINITIONS: "running_a_workflow 3; active_users 1",
     tables.MISSING: "logins:2026-11-16..2026-11-18; sessions:not configured; period not over",
     tables.REASON: "erasure and late facts",
 }

@@ -23,21 +23,12 @@ from renku_metrics.pipeline.erasing import erasing
 from renku_metrics.pipeline.publishing import read_numbers
 from renku_metrics.pipeline.pulling import pulling
 from renku_metrics.schema import Column, Table
+from renku_metrics.shapes import KEYCLOAK_ID, KEYED_HASH, WORD
 from renku_metrics.sources import registry
 from renku_metrics.sources.findings import Finding, ok
 from renku_metrics.sources.source import Batch, Harvest, Request, Source
 from renku_metrics.store.store import Store
-from renku_metrics.tables import (
-    BY_MONTH,
-    DAY_COLUMN,
-    DEPLOYMENT_COLUMN,
-    EVENTS,
-    KEYCLOAK_ID,
-    KEYED_HASH,
-    KINDS,
-    MONTH_COLUMN,
-    WORD,
-)
+from renku_metrics.tables import BY_MONTH, DAY_COLUMN, DEPLOYMENT_COLUMN, EVENTS, KINDS, MONTH_COLUMN
 from renku_metrics_tests.present import NOW
 
 ADA = "5f1b0000-0000-4000-8000-00000000000a"

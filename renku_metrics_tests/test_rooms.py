@@ -21,7 +21,7 @@ ROOMS = [
     for room in re.findall(r"`([a-z_/.]+)`", line.split("|")[1])
 ]
 # What these rooms may know of the others. These are pure: rows in, rows out.
-PURE = {"periods", "renku_words", "schema", "tables", "user_ids"}
+PURE = {"periods", "renku_words", "schema", "shapes", "tables", "user_ids"}
 ALLOWED = {
     "merging": PURE,
     "events": PURE,

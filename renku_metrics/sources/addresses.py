@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from renku_metrics.tables import KEYCLOAK_ID
+from renku_metrics.shapes import KEYCLOAK_ID
 
 AddressKind = Literal["personal", "noreply", "bot", "shared"]
 

@@ -17,7 +17,7 @@ import orjson
 from renku_metrics.deployments import Deployment
 from renku_metrics.periods import whole_milliseconds
 from renku_metrics.schema import Shape
-from renku_metrics.tables import LABEL, ULID, UUID, WORD
+from renku_metrics.shapes import LABEL, ULID, UUID, WORD
 
 PROJECT_NUMBER = re.compile(r"[0-9]{1,18}")
 

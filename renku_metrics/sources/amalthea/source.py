@@ -9,12 +9,13 @@ from renku_metrics.deployments import Deployment
 from renku_metrics.events.union import from_sessions
 from renku_metrics.object_storage import ObjectStorage, open_storage
 from renku_metrics.schema import Shape
+from renku_metrics.shapes import DATE, NOTHING, TIME, WORD, any_of
 from renku_metrics.sources.amalthea.audit_log import FilesRead, count_unread, pull_sessions
 from renku_metrics.sources.amalthea.check import check_amalthea
 from renku_metrics.sources.amalthea.section import Amalthea
 from renku_metrics.sources.http import Say
 from renku_metrics.sources.source import Batch, Harvest, Request, Source, Stored
-from renku_metrics.tables import DATE, NOTHING, RAW_AMALTHEA_SESSIONS, TIME, WORD, any_of
+from renku_metrics.tables import RAW_AMALTHEA_SESSIONS
 
 FILE = Shape("a file of the audit log", r"(?:[\s\S]*/)?amalthea_audit_log_[^\s@/]*\.txt")
 FILE_VERSION = Shape("the hash of a file's version", r"[0-9a-f]{16}")

@@ -10,6 +10,7 @@ from renku_metrics import user_ids
 from renku_metrics.deployments import Deployment
 from renku_metrics.events.union import from_commits
 from renku_metrics.schema import Shape
+from renku_metrics.shapes import COMMAND, DATE, HELPER, KEYED_HASH, NOTHING, NUMBER, OPTION, SHA, TIME, WORD, any_of
 from renku_metrics.sources.budget import lock_of_gitlab
 from renku_metrics.sources.gitlab.check import check_gitlab
 from renku_metrics.sources.gitlab.client import GitLabClient
@@ -23,22 +24,11 @@ from renku_metrics.sources.gitlab.users import pull_users
 from renku_metrics.sources.http import Say
 from renku_metrics.sources.source import Batch, Harvest, Request, Source, Stored
 from renku_metrics.tables import (
-    COMMAND,
-    DATE,
-    HELPER,
-    KEYED_HASH,
-    NOTHING,
-    NUMBER,
-    OPTION,
     RAW_GITLAB_COMMITS,
     RAW_GITLAB_PROJECTS,
     RAW_GITLAB_PUSHES,
     RAW_GITLAB_USERS,
     RAW_KEYCLOAK_USERS,
-    SHA,
-    TIME,
-    WORD,
-    any_of,
 )
 
 BRANCH = Shape("the beginning of a keyed hash", r"[0-9a-f]{16}")

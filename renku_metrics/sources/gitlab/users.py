@@ -11,6 +11,7 @@ import pandas as pd
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
+from renku_metrics.shapes import UUID
 from renku_metrics.sources.addresses import ACCESS_TOKEN, AddressBook
 from renku_metrics.sources.crew import Crew
 from renku_metrics.sources.gitlab.client import GitLabClient, Json
@@ -18,7 +19,7 @@ from renku_metrics.sources.gitlab.projects import ADMINISTRATOR, BY_ID, read_tim
 from renku_metrics.sources.http import NoAnswerError, RefusedError
 from renku_metrics.sources.progress import Progress
 from renku_metrics.sources.source import Batch
-from renku_metrics.tables import RAW_GITLAB_USERS, UUID
+from renku_metrics.tables import RAW_GITLAB_USERS
 
 # What GitLab's identities call Keycloak: with the Renku chart, and with GitLab's own OpenID Connect.
 # docs/sources/gitlab.md#keycloaks-id-is-an-identity

@@ -20,12 +20,13 @@ import pandas as pd
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import SourceError
 from renku_metrics.periods import ONE_DAY, Span, midnight
+from renku_metrics.shapes import CLIENT
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.http import Patience, Say, say_nothing
 from renku_metrics.sources.keycloak.admin import KeycloakAdmin
 from renku_metrics.sources.progress import Progress
 from renku_metrics.sources.source import Batch
-from renku_metrics.tables import CLIENT, RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_USERS
+from renku_metrics.tables import RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_USERS
 
 # Events are written when their transaction ends, by servers whose clocks differ.
 # docs/sources/keycloak.md#events-are-written-when-their-transaction-ends

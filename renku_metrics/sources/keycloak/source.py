@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from renku_metrics.deployments import Deployment
 from renku_metrics.events.union import from_logins
 from renku_metrics.periods import ONE_HOUR
+from renku_metrics.shapes import DATE, TIME, WORD, any_of
 from renku_metrics.sources.budget import lock_of_keycloak
 from renku_metrics.sources.http import Say
 from renku_metrics.sources.keycloak.admin import KeycloakAdmin
@@ -16,7 +17,7 @@ from renku_metrics.sources.keycloak.cost import cost_of_pull
 from renku_metrics.sources.keycloak.realm import KeycloakSource, LoginsState
 from renku_metrics.sources.keycloak.section import Keycloak
 from renku_metrics.sources.source import OFTEN, Batch, Harvest, Request, Source, Stored
-from renku_metrics.tables import DATE, RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_USERS, TIME, WORD, any_of
+from renku_metrics.tables import RAW_KEYCLOAK_LOGINS, RAW_KEYCLOAK_USERS
 
 
 def _users(request: Request) -> Iterator[Batch]:
