@@ -87,7 +87,7 @@ def test_every_table_that_names_people_is_cleared() -> None:
 def sample(shape: Shape, number: int) -> str:
     """A text that fits; another one for another number, where the shape has as many."""
     name = f"{number}"
-    texts = [hashed(name), sha(name), uuid_of(name), f"login:{number}", "2026-09-14", "2026-09-01", "gitlab:1"]
+    texts = [hashed(name), sha(name), uuid_of(name), f"login:{hashed(name)}", "2026-09-14", "2026-09-01", "gitlab:1"]
     texts += ["lab", "dataset create", "--create", f"{number:026}", *shape.pattern.split("|")]
     return next(text for text in texts if shape.fits(text))
 
