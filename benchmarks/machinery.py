@@ -38,8 +38,8 @@ from renku_metrics.pipeline.checking import check_numbers
 from renku_metrics.pipeline.publishing import read_numbers, write_published
 from renku_metrics.pipeline.pulling import pulling
 from renku_metrics.sources.registry import all_sources, raw_tables, read_deployments
-from renku_metrics.store.ledger import StoreLedger
 from renku_metrics.store.store import Store, batches
+from renku_metrics.store.store_ledger import StoreLedger
 from renku_metrics.tables import KINDS
 from renkulab.population import Population
 from renkulab.server import RenkuLab, write_deployment

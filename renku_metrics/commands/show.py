@@ -10,7 +10,8 @@ import pandas as pd
 from renku_metrics import environment
 from renku_metrics.errors import StoreError
 from renku_metrics.metrics.dictionary import CORE_ACTIONS
-from renku_metrics.store.store import WHOLE, Store
+from renku_metrics.store.files import WHOLE
+from renku_metrics.store.store import Store
 from renku_metrics.tables import PeriodKind, published_table
 
 WHAT_STANDS_HERE = "Active users; how many of them did each core action, and what share that is:"

@@ -13,7 +13,7 @@ from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.periods import now
 from renku_metrics.pipeline.checking import DESCRIPTIONS, check_numbers
 from renku_metrics.pipeline.publishing import lost_of, read_numbers, write_published
-from renku_metrics.store.ledger import StoreLedger
+from renku_metrics.store.store_ledger import StoreLedger
 from renku_metrics.tables import KINDS, published_table
 
 PUBLISHED = "published"

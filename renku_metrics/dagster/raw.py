@@ -19,7 +19,7 @@ from renku_metrics.pipeline.pulling import Pull, pulling
 from renku_metrics.schema import Table
 from renku_metrics.sources.registry import all_sources, raw_tables
 from renku_metrics.sources.source import Harvest, Source
-from renku_metrics.store.store import Partition
+from renku_metrics.store.files import Partition
 
 RAW_GROUP = "raw"
 # The tag of a run that lists every project and branch in full.

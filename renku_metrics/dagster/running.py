@@ -18,7 +18,8 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from renku_metrics.dagster import partitions
 from renku_metrics.errors import RenkuMetricsError
 from renku_metrics.schema import Table
-from renku_metrics.store.store import Partition, Store, Stored
+from renku_metrics.store.files import Partition
+from renku_metrics.store.store import Store, Stored
 
 # The result of a step would record all its partitions again, with one version for all. Dagster does not do that if the
 # result has this mark: its own observable assets use it to record partitions one by one.

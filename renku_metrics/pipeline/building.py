@@ -18,6 +18,7 @@ from renku_metrics.periods import Period
 from renku_metrics.pipeline.reading import read_known
 from renku_metrics.schema import DAY, Table, month_of
 from renku_metrics.sources.registry import source_of, sources_of
+from renku_metrics.store.files import Partition
 from renku_metrics.store.ledger import (
     BEFORE,
     BUILDING,
@@ -30,7 +31,7 @@ from renku_metrics.store.ledger import (
     Of,
     Pulled,
 )
-from renku_metrics.store.store import Partition, Store, Stored
+from renku_metrics.store.store import Store, Stored
 from renku_metrics.tables import EVENTS, USER_DAYS, PeriodKind
 
 

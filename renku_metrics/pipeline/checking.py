@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from renku_metrics.metrics.checks import CHECKS, Outcome, personal_values
 from renku_metrics.metrics.revisions import changed_periods
 from renku_metrics.pipeline.publishing import Numbers
-from renku_metrics.store.store import Partition, Store
+from renku_metrics.store.files import Partition
+from renku_metrics.store.store import Store
 from renku_metrics.tables import EVENTS, PeriodKind
 
 NOTHING_PERSONAL = "nothing_personal"

@@ -19,8 +19,9 @@ from renku_metrics.pipeline.hash_key import address_book, hash_key_of
 from renku_metrics.schema import DAY, Table
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.registry import all_sources, source_of
+from renku_metrics.store.files import Partition, partitions_of
 from renku_metrics.store.ledger import BEFORE, BUILDING, BUILT_TABLES, Built, Erasures, Ledger, Pulled, place_of
-from renku_metrics.store.store import MONTHS_AT_ONCE, Partition, Store, Stored, batches, partitions_of
+from renku_metrics.store.store import MONTHS_AT_ONCE, Store, Stored, batches
 from renku_metrics.tables import (
     RAW_GITLAB_COMMITS,
     RAW_GITLAB_PROJECTS,

@@ -13,8 +13,8 @@ from renku_metrics.errors import ConfigurationError
 from renku_metrics.object_storage import ChangedError
 from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.gitlab.section import GitLab
-from renku_metrics.store.ledger import StoreLedger
 from renku_metrics.store.store import Store
+from renku_metrics.store.store_ledger import StoreLedger
 
 
 def checked_hash_key(store: Store) -> tuple[bytes, bool]:

@@ -19,6 +19,7 @@ from renku_metrics.pipeline.completeness import Standing, counted_coverage, even
 from renku_metrics.pipeline.verifying import Lost, Moved, remember_mark
 from renku_metrics.schema import Table, month_of
 from renku_metrics.sources.registry import raw_tables, source_of
+from renku_metrics.store.files import WHOLE
 from renku_metrics.store.ledger import (
     BEFORE,
     BUILDING,
@@ -30,10 +31,10 @@ from renku_metrics.store.ledger import (
     Ledger,
     Of,
     Published,
-    StoreLedger,
     days_of_month,
 )
-from renku_metrics.store.store import WHOLE, Store
+from renku_metrics.store.store import Store
+from renku_metrics.store.store_ledger import StoreLedger
 from renku_metrics.tables import COVERAGE, KINDS, REVISIONS, PeriodKind, published_table
 
 NEVER = dt.datetime.fromtimestamp(0, dt.UTC)

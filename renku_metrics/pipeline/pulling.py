@@ -22,8 +22,9 @@ from renku_metrics.sources.addresses import AddressBook
 from renku_metrics.sources.http import Say
 from renku_metrics.sources.registry import all_sources
 from renku_metrics.sources.source import Batch, Fact, Harvest, Request, Source
+from renku_metrics.store.files import Partition, partitions_of
 from renku_metrics.store.ledger import BEFORE, WHOLE_TABLE, Ledger, Pulled, partition_of, place_of
-from renku_metrics.store.store import Partition, Store, Stored, partitions_of
+from renku_metrics.store.store import Store, Stored
 from renku_metrics.tables import RAW_GITLAB_COMMITS
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 from renku_metrics.errors import StoreError
 from renku_metrics.pipeline.verifying import Lost, pending_of
 from renku_metrics.schema import Table
+from renku_metrics.store.files import Partition
 from renku_metrics.store.ledger import Built, Ledger, Pulled, place_of
-from renku_metrics.store.store import Partition
 
 
 def read_known(

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from renku_metrics.events.links import Identities, Relinked
 from renku_metrics.schema import Table, month_of
 from renku_metrics.sources.source import Source
+from renku_metrics.store.files import Partition
 from renku_metrics.store.ledger import BEFORE, USERS, WHOLE_TABLE, Built, Ledger, Pulled
-from renku_metrics.store.store import Partition
 from renku_metrics.tables import EVENTS, RAW_GITLAB_COMMITS, USER_DAYS
 
 

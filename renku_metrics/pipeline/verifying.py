@@ -13,8 +13,8 @@ from renku_metrics.metrics import coverage
 from renku_metrics.periods import Period
 from renku_metrics.schema import Table
 from renku_metrics.sources.source import Source
+from renku_metrics.store.files import Partition
 from renku_metrics.store.ledger import BUILT_TABLES, Built, Entry, Ledger, Pulled, partition_of, place_of
-from renku_metrics.store.store import Partition
 
 # The storage's mark of each partition of a table, by place.
 Marks = Mapping[str, str]

@@ -1,6 +1,6 @@
 """What is remembered of a deployment: one document for each source that is pulled, and one for each step after it.
 
-Every document below ``state/`` has its name and format here. Serials say how fresh a number is, not times: clocks of
+Each document of a deployment has its name and format here. Serials say how fresh a number is, not times: clocks of
 two machines differ, and a table may change while it is read. Each change of a month raises the month's serial, and
 notes it for the days that changed. Everything that is built notes the serials that it was built from. So the ledger
 knows exactly which days changed after their events were built.
@@ -21,7 +21,8 @@ from pydantic import ConfigDict, TypeAdapter
 from renku_metrics.errors import StoreError
 from renku_metrics.periods import Period, Span
 from renku_metrics.schema import Table
-from renku_metrics.store.store import Partition, Store, Stored
+from renku_metrics.store.files import Partition
+from renku_metrics.store.store import Store, Stored
 from renku_metrics.tables import EVENTS, RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS, USER_DAYS, PeriodKind
 
 # The key, among the serials that something was built from, of the version of the rules.
@@ -270,37 +271,3 @@ def place_of(table: Table, partition: Partition) -> str:
 def partition_of(table: Table, deployment: str, place: str) -> Partition:
     """The partition of a deployment whose place is given."""
     return (deployment, place) if table.by_month else (deployment,)
-
-
-class StoreLedger:
-    """What is remembered of the whole store: a fingerprint of its hash key, and when numbers were last published."""
-
-    PUBLISHING = "publishing"
-    _FINGERPRINT = "state/hash_key_fingerprint"
-    _PUBLISHED_AT = "state/published_at"
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def fingerprint(self) -> bytes | None:
-        """The fingerprint of the hash key that the store was begun with; None if it was not begun yet."""
-        return self._read(self._FINGERPRINT)
-
-    def begin_with(self, fingerprint: bytes) -> None:
-        """Begins the store with the key of this fingerprint. Raises ChangedError if another process has done so."""
-        self._store.replace(self._FINGERPRINT, fingerprint, None)
-
-    def published_at(self) -> dt.datetime | None:
-        """When the last finished publication began (UTC); None if there was none."""
-        content = self._read(self._PUBLISHED_AT)
-        return dt.datetime.fromisoformat(content.decode()) if content else None
-
-    def record_published(self, at: dt.datetime) -> None:
-        """Notes that the publication that began at this time has finished. Only for the holder of PUBLISHING."""
-        self._store.put(self._PUBLISHED_AT, at.isoformat().encode())
-
-    def _read(self, name: str) -> bytes | None:
-        try:
-            return self._store.storage.read(name)
-        except FileNotFoundError:
-            return None

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TypeVar
 from urllib.parse import unquote
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from renku_metrics.errors import StoreError
 from renku_metrics.merging import unite
 from renku_metrics.object_storage import PARALLEL_REQUESTS, ChangedError, ObjectStorage, open_storage
-from renku_metrics.schema import DAY, Table, new_keys, to_pandas
+from renku_metrics.schema import Table, to_pandas
+from renku_metrics.store.files import (
+    Partition,
+    changed_days,
+    content_of,
+    key_of,
+    row_count,
+    rows_of,
+    split,
+    version_of,
+)
 from renku_metrics.store.version import begin, has_version
 
-# The values of the columns a table is partitioned by, such as ("renkulab-io", "2026-11-01").
-Partition = tuple[str, ...]
-# The one partition of a table that has none.
-WHOLE: Partition = ()
 # How many months are worked on in one go: enough to keep the connections busy, few enough for a small memory.
 MONTHS_AT_ONCE = 6
 # If another writer was faster, a write reads and merges again, at most so often.
@@ -83,7 +83,7 @@ class Store:
             self._begun = store._begun
 
     def address(self, table: Table, partition: Partition) -> str:
-        return self.storage.address(_key(table, partition))
+        return self.storage.address(key_of(table, partition))
 
     def read(self, table: Table, partitions: Sequence[Partition]) -> pd.DataFrame:
         """The rows of the partitions, with every column of the table.
@@ -112,7 +112,7 @@ class Store:
 
         def read(partition: Partition) -> tuple[pa.Table, str] | None:
             content, _ = self._content(table, partition)
-            return None if content is None else (self._rows(table, partition, content), _version(content))
+            return None if content is None else (self._rows(table, partition, content), version_of(content))
 
         found = dict(zip(partitions, in_parallel(read, partitions), strict=True))
         there = {partition: of for partition, of in found.items() if of is not None}
@@ -138,7 +138,7 @@ class Store:
         """
         wanted = list(partitions)
         rows = table.conformed(frame)
-        parts = _split(table, rows)
+        parts = split(table, rows)
         if strays := parts.keys() - set(wanted):
             raise ValueError(f"{table.name}: rows of {'|'.join(min(strays))} in a write of other partitions")
         table.check_shapes(rows)
@@ -158,7 +158,7 @@ class Store:
         """
         rows = table.sort(table.typed(frame))
         table.check_shapes(rows)
-        parts = _split(table, rows)
+        parts = split(table, rows)
         # Not more at once: the rows of many large months would not fit into memory.
         united = in_parallel(lambda place: self._merge(table, place, parts[place]), list(parts), MONTHS_AT_ONCE)
         return dict(zip(parts, united, strict=True))
@@ -184,17 +184,14 @@ class Store:
                     content, mark = self._content(table, partition)
             assert content is not None
             assert mark is not None
-            try:
-                rows = pq.read_metadata(io.BytesIO(content)).num_rows
-            except pa.ArrowException:
-                raise self._unreadable(table, partition) from None
-            return Stored(rows, _version(content), mark, changed=False, before=_version(content))
+            rows = row_count(table, content, self.address(table, partition))
+            return Stored(rows, version_of(content), mark, changed=False, before=version_of(content))
 
         return dict(zip(partitions, in_parallel(ensure_one, partitions), strict=True))
 
     def remove(self, table: Table, partition: Partition) -> None:
         """Removes the partition from the store."""
-        self.storage.delete(_key(table, partition))
+        self.storage.delete(key_of(table, partition))
 
     def partitions(self, table: Table, deployment: str) -> list[Partition]:
         """The partitions of the deployment that were ever written, by listing them."""
@@ -212,7 +209,7 @@ class Store:
     def version(self, table: Table, partition: Partition) -> str:
         """The version of the partition as in Stored; empty if there is none. Reads the whole object."""
         content, _ = self._content(table, partition)
-        return "" if content is None else _version(content)
+        return "" if content is None else version_of(content)
 
     def replace(self, key: str, content: bytes, mark: str | None) -> str:
         """Writes an object if it still has the mark, or with None if there is no object. Returns its new mark.
@@ -249,39 +246,14 @@ class Store:
 
     def _content(self, table: Table, partition: Partition) -> Content:
         try:
-            return self.storage.read_versioned(_key(table, partition))
+            return self.storage.read_versioned(key_of(table, partition))
         except FileNotFoundError:
             return None, None
 
     def _rows(
         self, table: Table, partition: Partition, content: bytes, columns: Sequence[str] | None = None
     ) -> pa.Table:
-        """The rows of a file, with every column or only those named. What the file lacks is missing in each row."""
-        of_path = dict(zip(table.partitioned_by, partition, strict=True))
-        schema = table.schema if columns is None else pa.schema([table.schema.field(name) for name in columns])
-        try:
-            # This is by far the fastest way to read many small files.
-            file = pq.ParquetFile(pa.BufferReader(content))
-            if unknown := set(file.schema_arrow.names) - set(table.file_schema.names):
-                raise StoreError(
-                    f"{self.address(table, partition)}: has columns that this version of renku-metrics does not know "
-                    f"({', '.join(sorted(unknown))}); install the version that wrote it, or a later one"
-                )
-            stored = file.read([name for name in schema.names if name not in of_path], use_threads=False)
-            arrays = [
-                pa.repeat(pa.scalar(of_path[field.name], field.type), len(stored))
-                if field.name in of_path
-                else stored.column(field.name).cast(field.type)
-                if field.name in stored.column_names
-                else pa.nulls(len(stored), field.type)
-                for field in schema
-            ]
-        except (pa.ArrowException, OSError):
-            raise self._unreadable(table, partition) from None
-        return pa.table(arrays, schema=schema)
-
-    def _unreadable(self, table: Table, partition: Partition) -> StoreError:
-        return StoreError(f"{self.address(table, partition)}: is not a Parquet file of {table.name}")
+        return rows_of(table, partition, content, self.address(table, partition), columns)
 
     def _replace(
         self,
@@ -294,77 +266,22 @@ class Store:
     ) -> Stored:
         """Writes the rows, unless they are the same as the known ones. Raises ChangedError if another process wrote."""
         if before is not None and mark is not None and rows.equals(known):
-            return Stored(len(rows), _version(before), mark, changed=False, before=_version(before))
-        content = _parquet(rows.select(table.file_schema.names).cast(table.file_schema))
-        written = self.replace(_key(table, partition), content, mark)
-        days = _changed_days(known, rows) if table.by_month else frozenset[str]()
-        found = "" if before is None else _version(before)
-        return Stored(len(rows), _version(content), written, changed=True, before=found, days=days)
+            return Stored(len(rows), version_of(before), mark, changed=False, before=version_of(before))
+        content = content_of(table, rows)
+        written = self.replace(key_of(table, partition), content, mark)
+        days = changed_days(known, rows) if table.by_month else frozenset[str]()
+        found = "" if before is None else version_of(before)
+        return Stored(len(rows), version_of(content), written, changed=True, before=found, days=days)
 
 
 # The bytes of an object and its mark; neither if there is no object.
 Content = tuple[bytes | None, str | None]
 
 
-def _version(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _parquet(rows: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(rows, buffer, compression="zstd")
-    return buffer.getvalue()
-
-
-def _changed_days(before: pa.Table | None, after: pa.Table) -> frozenset[str]:
-    """The days whose rows differ. Both tables are sorted by day."""
-    old = {} if before is None else _by_day(before)
-    new = _by_day(after)
-    return frozenset(day for day in old.keys() | new.keys() if day not in old or not old[day].equals(new.get(day)))
-
-
-def _by_day(rows: pa.Table) -> dict[str, pa.Table]:
-    runs = pc.run_end_encode(rows.column(DAY).combine_chunks()) if len(rows) else None
-    found, first = {}, 0
-    if runs is not None:
-        for day, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-            found[day] = rows.slice(first, end - first)
-            first = end
-    return found
-
-
-def _key(table: Table, partition: Partition) -> str:
-    if not table.partitioned_by:
-        return f"{table.path}.parquet"
-    folders = [f"{name}={value}" for name, value in zip(table.partitioned_by, partition, strict=True)]
-    return "/".join([table.path, *folders, "data.parquet"])
-
-
 def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     """The items in groups of ``size``, because all partitions of a store would not fit into memory at once."""
     for first in range(0, len(items), size):
         yield items[first : first + size]
-
-
-def partitions_of(table: Table, frame: pd.DataFrame) -> set[Partition]:
-    """The partitions that the frame's rows belong to."""
-    if not table.partitioned_by:
-        return {WHOLE}
-    return set(frame[list(table.partitioned_by)].drop_duplicates().itertuples(index=False, name=None))
-
-
-def _split(table: Table, rows: pa.Table) -> dict[Partition, pa.Table]:
-    """The rows of each partition. Rows that are sorted by key are sorted by partition."""
-    if not table.partitioned_by:
-        return {WHOLE: rows}
-    names = list(table.partitioned_by)
-    firsts = np.flatnonzero(new_keys(rows, names))
-    places = rows.select(names).take(firsts).to_pylist()
-    edges = [*firsts.tolist(), len(rows)]
-    return {
-        tuple(place[name] for name in names): rows.slice(first, end - first)
-        for place, (first, end) in zip(places, pairwise(edges), strict=True)
-    }
 
 
 def in_parallel(

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from renku_metrics.cli import renku_metrics
 from renku_metrics.object_storage import DirectoryStorage
-from renku_metrics.store.ledger import StoreLedger
 from renku_metrics.store.store import Store
+from renku_metrics.store.store_ledger import StoreLedger
 from renku_metrics_tests.commands.checked import ADA, Checked, change
 from renkulab.server import RenkuLab
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from renku_metrics.object_storage.directory import DirectoryStorage
-from renku_metrics.store.ledger import StoreLedger
 from renku_metrics.store.store import Store
+from renku_metrics.store.store_ledger import StoreLedger
 from renku_metrics_tests.commands.checked import Checked
 from renkulab import faults
 from renkulab.server import RenkuLab

@@ -10,8 +10,9 @@ import pytest
 
 from renku_metrics.commands import check
 from renku_metrics.periods import ONE_DAY, Span
-from renku_metrics.store.ledger import Ledger, Pulled, StoreLedger
+from renku_metrics.store.ledger import Ledger, Pulled
 from renku_metrics.store.store import Store
+from renku_metrics.store.store_ledger import StoreLedger
 from renku_metrics.tables import RAW_GITLAB_COMMITS
 from renku_metrics_tests.commands.checked import HOUR, Checked
 from renku_metrics_tests.pipeline.kept_deployment import KeptDeployment

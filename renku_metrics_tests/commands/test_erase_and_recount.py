@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from renku_metrics.cli import renku_metrics
 from renku_metrics.periods import ONE_DAY, Period, days_between, midnight
-from renku_metrics.store.store import WHOLE
+from renku_metrics.store.files import WHOLE
 from renku_metrics.tables import REVISIONS
 from renku_metrics_tests.pipeline.pipeline import Pipeline
 from renku_metrics_tests.pipeline.small_lab import SmallLab

@@ -19,8 +19,9 @@ from renku_metrics.pipeline.erasing import cleared_tables
 from renku_metrics.schema import DAY, STRINGS, TIMESTAMP, Column, Shape, Table
 from renku_metrics.shapes import KEYCLOAK_ID, USER_ID
 from renku_metrics.sources.addresses import AddressBook
+from renku_metrics.store.files import partitions_of
 from renku_metrics.store.ledger import BEFORE
-from renku_metrics.store.store import Store, partitions_of
+from renku_metrics.store.store import Store
 from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_GITLAB_PROJECTS, RAW_GITLAB_USERS, RAW_KEYCLOAK_USERS
 from renku_metrics_tests import every_table
 from renku_metrics_tests.pipeline.planted import SOURCES, write_deployment_file

@@ -11,7 +11,8 @@ from click.testing import CliRunner, Result
 from renku_metrics.cli import renku_metrics
 from renku_metrics.metrics.dictionary import CORE_ACTIONS
 from renku_metrics.periods import Period
-from renku_metrics.store.store import WHOLE, Store
+from renku_metrics.store.files import WHOLE
+from renku_metrics.store.store import Store
 from renku_metrics.tables import PeriodKind, published_table
 
 MONDAYS = [dt.date(2026, 9, 7) + dt.timedelta(weeks=week) for week in range(12)]

@@ -24,8 +24,10 @@ from renku_metrics.pipeline.publishing import lost_of, read_numbers, write_publi
 from renku_metrics.pipeline.pulling import pulling
 from renku_metrics.schema import month_of
 from renku_metrics.sources.registry import all_sources
-from renku_metrics.store.ledger import Ledger, Pulled, StoreLedger
-from renku_metrics.store.store import WHOLE, Partition, Store
+from renku_metrics.store.files import WHOLE, Partition
+from renku_metrics.store.ledger import Ledger, Pulled
+from renku_metrics.store.store import Store
+from renku_metrics.store.store_ledger import StoreLedger
 from renku_metrics.tables import KINDS, USER_DAYS, PeriodKind, published_table
 from renku_metrics_tests.pipeline.pulls import HARVESTS, harvest_named
 from renku_metrics_tests.present import NOW, TODAY

@@ -18,7 +18,8 @@ from renku_metrics.events import union
 from renku_metrics.metrics.definition import CoreAction
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.sources.registry import read_deployments
-from renku_metrics.store.store import WHOLE, Store
+from renku_metrics.store.files import WHOLE
+from renku_metrics.store.store import Store
 from renku_metrics.tables import PeriodKind, published_table
 
 METRICS = [metric.key for metric in (ACTIVE_USERS, *CORE_ACTIONS)]

@@ -27,8 +27,9 @@ from renku_metrics.pipeline.pulling import Pull, pulling
 from renku_metrics.schema import Table, month_of
 from renku_metrics.sources.http import say_nothing
 from renku_metrics.sources.registry import all_sources, raw_tables
+from renku_metrics.store.files import WHOLE, Partition
 from renku_metrics.store.ledger import BEFORE, WHOLE_TABLE, Ledger
-from renku_metrics.store.store import WHOLE, Partition, Store
+from renku_metrics.store.store import Store
 from renku_metrics.tables import EVENTS, KINDS, PeriodKind, published_table
 from renku_metrics_tests.pipeline.mortal_storage import KilledError, MortalStorage
 from renku_metrics_tests.pipeline.pulls import HISTORY, KEYCLOAK_USERS, LOGINS, PROJECTS, SESSIONS, USERS, harvest_named

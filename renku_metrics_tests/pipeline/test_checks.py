@@ -17,8 +17,9 @@ from renku_metrics.pipeline.checking import changed_deployments, check_numbers, 
 from renku_metrics.pipeline.publishing import Numbers, read_numbers, write_published
 from renku_metrics.schema import Table, month_of
 from renku_metrics.sources.registry import read_deployments
+from renku_metrics.store.files import Partition
 from renku_metrics.store.ledger import RULES, Built, Ledger, Of
-from renku_metrics.store.store import Partition, Store
+from renku_metrics.store.store import Store
 from renku_metrics.tables import EVENTS, USER_DAYS, PeriodKind
 from renku_metrics_tests.pipeline.mortal_storage import KilledError, MortalStorage
 from renku_metrics_tests.pipeline.planted import write_deployment_file

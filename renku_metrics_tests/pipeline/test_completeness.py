@@ -17,8 +17,9 @@ from renku_metrics.periods import ONE_DAY, Period, Span, days_between, midnight
 from renku_metrics.pipeline.completeness import Standing, counted_coverage, read_standing
 from renku_metrics.schema import Table
 from renku_metrics.sources.registry import all_sources, read_deployments
+from renku_metrics.store.files import WHOLE, Partition
 from renku_metrics.store.ledger import RULES, Built, Count, Counted, Entry, Ledger, Of, Pulled
-from renku_metrics.store.store import WHOLE, Partition, Store
+from renku_metrics.store.store import Store
 from renku_metrics.tables import COVERAGE, EVENTS, USER_DAYS
 from renku_metrics_tests.pipeline.mortal_storage import MortalStorage
 from renku_metrics_tests.pipeline.pipeline import Pipeline

@@ -13,8 +13,8 @@ import pytest
 from renku_metrics.periods import ONE_DAY, midnight
 from renku_metrics.schema import Table
 from renku_metrics.sources.registry import raw_tables, source_of
+from renku_metrics.store.files import WHOLE
 from renku_metrics.store.ledger import Ledger
-from renku_metrics.store.store import WHOLE
 from renku_metrics.tables import (
     COVERAGE,
     RAW_AMALTHEA_SESSIONS,

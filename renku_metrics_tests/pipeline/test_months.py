@@ -12,7 +12,8 @@ import pytest
 from renku_metrics.periods import ONE_DAY, Period, days_between, midnight, now
 from renku_metrics.schema import month_of
 from renku_metrics.sources.registry import all_sources
-from renku_metrics.store.store import WHOLE, Store
+from renku_metrics.store.files import WHOLE
+from renku_metrics.store.store import Store
 from renku_metrics.tables import (
     COVERAGE,
     EVENTS,

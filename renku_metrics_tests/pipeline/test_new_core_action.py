@@ -12,7 +12,8 @@ from renku_metrics.dagster.resources import CentralStore
 from renku_metrics.definitions import build_definitions
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
 from renku_metrics.sources.registry import read_deployments
-from renku_metrics.store.store import WHOLE, Store
+from renku_metrics.store.files import WHOLE
+from renku_metrics.store.store import Store
 from renku_metrics.tables import USER_DAYS, PeriodKind, published_table
 from renku_metrics_tests.metrics.test_documents import IMPORTING_A_DATASET
 from renku_metrics_tests.pipeline.planted import write_deployment_file

@@ -18,8 +18,9 @@ from renku_metrics.metrics.dictionary import CORE_ACTIONS, RUNNING_A_WORKFLOW
 from renku_metrics.pipeline.publishing import read_numbers, write_published
 from renku_metrics.schema import month_of
 from renku_metrics.sources.registry import read_deployments
+from renku_metrics.store.files import WHOLE
 from renku_metrics.store.ledger import Built, Ledger, Of
-from renku_metrics.store.store import WHOLE, Store
+from renku_metrics.store.store import Store
 from renku_metrics.tables import (
     COVERAGE,
     EVENTS,

@@ -15,8 +15,8 @@ import pytest
 from renku_metrics.events.links import Identities
 from renku_metrics.metrics.dictionary import CONTRIBUTING_TO_A_PROJECT, CORE_ACTIONS
 from renku_metrics.periods import ONE_DAY, Period, days_between, midnight
+from renku_metrics.store.files import WHOLE
 from renku_metrics.store.ledger import WHOLE_TABLE, Ledger
-from renku_metrics.store.store import WHOLE
 from renku_metrics.tables import KINDS, RAW_GITLAB_USERS, REVISIONS
 from renku_metrics_tests.pipeline.pipeline import METRICS, PEOPLE_AND_PROJECTS, Pipeline, change_rules_of_events
 from renku_metrics_tests.present import TODAY, YESTERDAY

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from renku_metrics.errors import StoreError
+from renku_metrics.store.files import WHOLE, partitions_of
 from renku_metrics.store.ledger import Ledger
-from renku_metrics.store.store import WHOLE, Store, partitions_of
+from renku_metrics.store.store import Store
 from renku_metrics.tables import (
     EVENTS,
     RAW_GITLAB_USERS,

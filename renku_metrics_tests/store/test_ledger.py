@@ -23,9 +23,9 @@ from renku_metrics.store.ledger import (
     Ledger,
     Published,
     Pulled,
-    StoreLedger,
 )
 from renku_metrics.store.store import Store
+from renku_metrics.store.store_ledger import StoreLedger
 from renku_metrics_tests.object_storage.put import put
 from renku_metrics_tests.store.rows import DAY, MONTH, NEXT_DAY, at
 

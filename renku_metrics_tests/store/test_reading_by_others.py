@@ -16,7 +16,8 @@ import s3fs
 
 from renku_metrics.environment import PROJECT
 from renku_metrics.schema import Table
-from renku_metrics.store.store import WHOLE, Store, partitions_of
+from renku_metrics.store.files import WHOLE, partitions_of
+from renku_metrics.store.store import Store
 from renku_metrics.tables import EVENTS, USER_DAYS, published_table
 from renku_metrics_tests.every_table import TABLES, row_of
 from renku_metrics_tests.present import TODAY

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from renku_metrics.schema import STRINGS, Table
-from renku_metrics.store.store import Partition, Store, partitions_of
+from renku_metrics.store.files import Partition, partitions_of
+from renku_metrics.store.store import Store
 from renku_metrics.tables import RAW_GITLAB_USERS, RAW_KEYCLOAK_LOGINS
 from renku_metrics_tests.every_table import TABLES, row_of
 from renku_metrics_tests.store.rows import DAY, LATER_DAY, MONTH, NEXT_MONTH, login, user

@@ -10,7 +10,8 @@ import pytest
 
 from renku_metrics.errors import StoreError
 from renku_metrics.object_storage import ObjectInfo
-from renku_metrics.store.store import WHOLE, Partition, Store, Stored
+from renku_metrics.store.files import WHOLE, Partition
+from renku_metrics.store.store import Store, Stored
 from renku_metrics.tables import (
     EVENTS,
     RAW_GITLAB_COMMITS,

@@ -19,8 +19,10 @@ from renku_metrics.schema import Table
 from renku_metrics.sources.amalthea.audit_log import FilesRead
 from renku_metrics.sources.gitlab.state import GitLabState
 from renku_metrics.sources.keycloak.realm import LoginsState
-from renku_metrics.store.ledger import BEFORE, FORMATS, Ledger, StoreLedger
-from renku_metrics.store.store import WHOLE, Store
+from renku_metrics.store.files import WHOLE
+from renku_metrics.store.ledger import BEFORE, FORMATS, Ledger
+from renku_metrics.store.store import Store
+from renku_metrics.store.store_ledger import StoreLedger
 from renku_metrics.store.version import FORMAT
 from renku_metrics.tables import EVENTS, RAW_KEYCLOAK_LOGINS, published_table
 from renku_metrics_tests.every_table import TABLES

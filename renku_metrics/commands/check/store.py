@@ -10,8 +10,8 @@ from renku_metrics import environment
 from renku_metrics.periods import in_words
 from renku_metrics.pipeline.hash_key import checked_hash_key
 from renku_metrics.sources.findings import Finding, attempt, failed, ok
-from renku_metrics.store.ledger import StoreLedger
 from renku_metrics.store.store import Store
+from renku_metrics.store.store_ledger import StoreLedger
 
 # It is published at least once a day, even if nothing was counted. One publication may fail.
 PUBLISHED_WITHIN = dt.timedelta(hours=54)
