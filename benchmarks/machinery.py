@@ -246,7 +246,7 @@ def _publish(store: Store, deployments: dict[str, Deployment]) -> None:
     with store.alone(StoreLedger.PUBLISHING) as held:
         at = now()
         numbers = read_numbers(held, deployments, CORE_ACTIONS, at)
-        check_numbers(held, numbers)
+        check_numbers(held, numbers, CORE_ACTIONS)
         write_published(held, numbers, CORE_ACTIONS, at)
 
 

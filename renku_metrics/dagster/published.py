@@ -7,7 +7,7 @@ import dagster as dg
 from renku_metrics.dagster.resources import CentralStore
 from renku_metrics.dagster.specifications import OWNERS, column_schema
 from renku_metrics.deployments import Deployment
-from renku_metrics.metrics.checks import CHECKS, Outcome
+from renku_metrics.metrics.checks import Outcome, checks
 from renku_metrics.metrics.definition import CoreAction
 from renku_metrics.metrics.dictionary import ACTIVE_USERS
 from renku_metrics.periods import now
@@ -33,7 +33,7 @@ def published_asset(deployments: Mapping[str, Deployment], core_actions: Sequenc
         owners=OWNERS,
         kinds={"csv", "parquet"},
         metadata={"dagster/column_schema": column_schema(published_table("week"))},
-        check_specs=_specifications(),
+        check_specs=_specifications(core_actions),
     )
     def published(
         context: dg.AssetExecutionContext, central_store: CentralStore
@@ -43,7 +43,7 @@ def published_asset(deployments: Mapping[str, Deployment], core_actions: Sequenc
             numbers = read_numbers(store, deployments, core_actions, at)
             for line in lost_of(numbers):
                 context.log.warning(line)
-            findings = check_numbers(store, numbers)
+            findings = check_numbers(store, numbers, core_actions)
             yield from map(_result, findings)
             if failed := [finding.name for finding in findings if finding.blocking and not finding.passed]:
                 raise dg.Failure(
@@ -63,9 +63,9 @@ def published_asset(deployments: Mapping[str, Deployment], core_actions: Sequenc
     return published
 
 
-def _specifications() -> list[dg.AssetCheckSpec]:
+def _specifications(core_actions: Sequence[CoreAction]) -> list[dg.AssetCheckSpec]:
     """Every check of the published asset. The blocking ones stop its publication."""
-    described = {check.name: check.description for check in CHECKS} | DESCRIPTIONS
+    described = {check.name: check.description for check in checks(core_actions)} | DESCRIPTIONS
     return [dg.AssetCheckSpec(name, asset=PUBLISHED, description=text) for name, text in described.items()]
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
-from renku_metrics.tables import ACTIVITIES, NOT_CONFIGURED, NOT_OVER, Activity, PeriodKind
+from renku_metrics.metrics.definition import CoreAction
+from renku_metrics.metrics.dictionary import ACTIVE_USERS
+from renku_metrics.tables import NOT_CONFIGURED, NOT_OVER, Activity, PeriodKind
 
 # Each of so many weeks is compared with the median of as many weeks before it. It is too far if it differs by more than
 # FAR_USERS, and by more than FAR_TIMES the median distance of these weeks from their median.
@@ -85,9 +87,11 @@ def _months_below_a_week(rows: Rows, _changed: Changed) -> Iterable[str]:
         yield from _lines(inside[inside[name] < inside[f"{name}_week"]], "period_week", name, f"{name}_week")
 
 
-def _weeks_far_from_their_neighbours(rows: Rows, changed: Changed) -> Iterable[str]:
+def _weeks_far_from_their_neighbours(
+    rows: Rows, changed: Changed, needed: Mapping[str, Collection[Activity]]
+) -> Iterable[str]:
     wanted = {*changed, *_latest(rows["week"])[["deployment", "period"]].itertuples(index=False, name=None)}
-    for series in _series(rows["week"]):
+    for series in _series(rows["week"], needed):
         users = series["users"].to_numpy(dtype="float64")
         compared = [pair in wanted for pair in zip(series["deployment"], series["period"], strict=True)]
         for place in (place for place in range(NEIGHBOURS, len(users)) if compared[place]):
@@ -100,14 +104,12 @@ def _weeks_far_from_their_neighbours(rows: Rows, changed: Changed) -> Iterable[s
                 yield from _lines(week, "users", "usual", "before")
 
 
-def _series(weeks: pd.DataFrame) -> Iterator[pd.DataFrame]:
+def _series(weeks: pd.DataFrame, needed: Mapping[str, Collection[Activity]]) -> Iterator[pd.DataFrame]:
     """Each number of each deployment, also active users, as ``users`` of the weeks that may be compared, in order."""
     active = weeks.assign(core_action=ACTIVE_USERS.key, users=weeks["active_users"])
     everything = pd.concat([weeks, active.drop_duplicates(["deployment", "period"])])
-    activities = {metric.key: metric.activities for metric in (ACTIVE_USERS, *CORE_ACTIONS)}
     for (_, key), series in everything.sort_values("period_start").groupby(["deployment", "core_action"]):
-        needed = activities.get(str(key), ACTIVITIES)
-        known = series[[not _lacks(missing, needed) for missing in series["missing"]]]
+        known = series[[not _lacks(missing, needed[str(key)]) for missing in series["missing"]]]
         yield known.reset_index(drop=True)
 
 
@@ -131,36 +133,39 @@ def _latest(frame: pd.DataFrame) -> pd.DataFrame:
     return frame if frame.empty else frame[frame["period_end"] > frame["period_end"].max() - LATEST]
 
 
-CHECKS = (
-    Check(
-        "users_are_active_users",
-        "No core action has more users than there are active users.",
-        blocking=True,
-        failing=_users_above_active_users,
-    ),
-    Check("shares_are_shares", "Every share lies within 0 and 1.", blocking=True, failing=_shares_out_of_range),
-    Check(
-        "months_hold_their_weeks",
-        "No complete month has fewer users than a complete week inside it.",
-        blocking=True,
-        failing=_months_below_a_week,
-    ),
-    Check(
-        "weeks_are_like_their_neighbours",
-        f"No number of the last {NEIGHBOURS} weeks, or of a week that changed, is unusually far from the median of the "
-        f"{NEIGHBOURS} weeks before it. Active users count as a number. A week is compared if the number's own "
-        "activities cover it.",
-        blocking=False,
-        failing=_weeks_far_from_their_neighbours,
-    ),
-    Check(
-        "most_users_are_linked",
-        f"In each of the last periods at most {UNLINKED_LIMIT:.0%} of the active users are known only by the hash of "
-        "an email.",
-        blocking=False,
-        failing=_unlinked_above_limit,
-    ),
-)
+def checks(core_actions: Sequence[CoreAction]) -> tuple[Check, ...]:
+    """Every check of what is published of these core actions."""
+    needed = {metric.key: metric.activities for metric in (ACTIVE_USERS, *core_actions)}
+    return (
+        Check(
+            "users_are_active_users",
+            "No core action has more users than there are active users.",
+            blocking=True,
+            failing=_users_above_active_users,
+        ),
+        Check("shares_are_shares", "Every share lies within 0 and 1.", blocking=True, failing=_shares_out_of_range),
+        Check(
+            "months_hold_their_weeks",
+            "No complete month has fewer users than a complete week inside it.",
+            blocking=True,
+            failing=_months_below_a_week,
+        ),
+        Check(
+            "weeks_are_like_their_neighbours",
+            f"No number of the last {NEIGHBOURS} weeks, or of a week that changed, is unusually far from the median of "
+            f"the {NEIGHBOURS} weeks before it. Active users count as a number. A week is compared if the number's own "
+            "activities cover it.",
+            blocking=False,
+            failing=partial(_weeks_far_from_their_neighbours, needed=needed),
+        ),
+        Check(
+            "most_users_are_linked",
+            f"In each of the last periods at most {UNLINKED_LIMIT:.0%} of the active users are known only by the hash "
+            "of an email.",
+            blocking=False,
+            failing=_unlinked_above_limit,
+        ),
+    )
 
 
 def personal_values(frame: pd.DataFrame) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 import pyarrow.compute as pc
 
-from renku_metrics.metrics.checks import CHECKS, Outcome, personal_values
+from renku_metrics.metrics.checks import Outcome, checks, personal_values
+from renku_metrics.metrics.definition import CoreAction
 from renku_metrics.metrics.revisions import changed_periods
 from renku_metrics.pipeline.publishing import Numbers
 from renku_metrics.store.files import Partition
@@ -23,13 +24,15 @@ DESCRIPTIONS = {
 }
 
 
-def check_numbers(store: Store, numbers: Mapping[PeriodKind, Numbers]) -> list[Outcome]:
+def check_numbers(
+    store: Store, numbers: Mapping[PeriodKind, Numbers], core_actions: Sequence[CoreAction]
+) -> list[Outcome]:
     """The finding of every check about what will be published, and about the events behind it."""
     rows = {kind: known.rows for kind, known in numbers.items()}
     changed = changed_periods(numbers["week"].before, numbers["week"].rows)
     to_publish = [*rows.values(), *(known.coverage for known in numbers.values())]
     return [
-        *(check.of(rows, changed) for check in CHECKS),
+        *(check.of(rows, changed) for check in checks(core_actions)),
         nothing_personal(to_publish),
         event_keys_are_unique(store, changed_deployments(numbers)),
     ]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from renku_metrics.metrics.checks import CHECKS, Outcome, personal_values
+from renku_metrics.metrics.checks import Outcome, checks, personal_values
+from renku_metrics.metrics.dictionary import CORE_ACTIONS, STARTING_A_SESSION
 from renku_metrics.periods import Period
 from renku_metrics.tables import EVENTS, RAW_AMALTHEA_SESSIONS, RAW_GITLAB_USERS, PeriodKind, published_table
 from renku_metrics_tests.events.raw_rows import commit, gitlab_user, login, raw, session_lines
 
 MONDAY = dt.date(2026, 11, 2)
-CHECK = {check.name: check for check in CHECKS}
+CHECK = {check.name: check for check in checks(CORE_ACTIONS)}
 Row = dict[str, Any]
 
 
@@ -58,7 +60,7 @@ def test_every_check_passes_on_nothing_and_on_sound_numbers(name: str) -> None:
 
 
 def test_only_what_cannot_be_true_stops_the_publication() -> None:
-    assert {check.name for check in CHECKS if check.blocking} == {
+    assert {check.name for check in CHECK.values() if check.blocking} == {
         "users_are_active_users",
         "shares_are_shares",
         "months_hold_their_weeks",
@@ -172,6 +174,18 @@ def test_a_week_is_only_compared_with_those_whose_own_source_is_known(missing: s
         for index, users in enumerate([*USUAL, 200])
     ]
     assert finding("weeks_are_like_their_neighbours", weeks=weeks).passed is not compared
+
+
+def test_the_sources_of_a_core_action_are_those_it_is_declared_with() -> None:
+    weeks = [week(users, 300, index, core_action="opening_a_session") for index, users in enumerate([*USUAL, 200])]
+    weeks[-1] |= {"complete": False, "missing": NO_COMMITS}
+    [neighbours] = [
+        check
+        for check in checks([replace(STARTING_A_SESSION, key="opening_a_session")])
+        if check.name == "weeks_are_like_their_neighbours"
+    ]
+    # A session needs no commits, but active users do.
+    assert neighbours.of({"week": published_table("week").frame(weeks)}).facts["wrong"] == 1
 
 
 def test_active_users_are_not_compared_with_weeks_that_lack_any_source() -> None:

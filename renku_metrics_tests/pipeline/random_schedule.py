@@ -17,7 +17,7 @@ import pandas as pd
 
 from renku_metrics.deployments import Deployment
 from renku_metrics.errors import StoreError
-from renku_metrics.metrics.checks import CHECKS, Rows
+from renku_metrics.metrics.checks import Rows, checks
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CREATING_A_DATASET, STARTING_A_SESSION
 from renku_metrics.periods import Period, days_between
 from renku_metrics.pipeline.building import store_counts, store_events, store_user_days
@@ -264,7 +264,7 @@ class Schedule:
     def _check(self, rows: Rows) -> None:
         """Whatever was counted in whatever order, no check may stop what is honest about itself."""
         findings = [
-            *(check.of(rows) for check in CHECKS),
+            *(check.of(rows) for check in checks(CORE_ACTIONS)),
             nothing_personal(rows.values()),
             event_keys_are_unique(self.store, [self._deployment.name]),
         ]

@@ -111,7 +111,7 @@ def test_only_deployments_that_changed_since_they_were_published_are_read(
     monkeypatch.setattr(Store, "read_columns", remembering)
 
     def look() -> bool:
-        findings = check_numbers(history, numbers_of(history, deployments))
+        findings = check_numbers(history, numbers_of(history, deployments), CORE_ACTIONS)
         return next(found.passed for found in findings if found.name == "event_keys_are_unique")
 
     assert look()
@@ -147,7 +147,7 @@ def test_a_publication_that_is_killed_settles_nothing_that_was_not_looked_at(dep
         put(store, "2026-08-02", "1")
         numbers = numbers_of(store, deployments)
         assert changed_deployments(numbers) == ["lab"]
-        findings = {found.name: found for found in check_numbers(store, numbers)}
+        findings = {found.name: found for found in check_numbers(store, numbers, CORE_ACTIONS)}
         assert not findings["event_keys_are_unique"].passed, writes
     assert deaths == 12
 
