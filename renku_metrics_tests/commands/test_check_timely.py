@@ -13,9 +13,12 @@ from renku_metrics.periods import ONE_DAY, Span
 from renku_metrics.store.ledger import Ledger, Pulled
 from renku_metrics.store.store import Store
 from renku_metrics.store.store_ledger import StoreLedger
-from renku_metrics.tables import RAW_GITLAB_COMMITS
+from renku_metrics.tables import RAW_GITLAB_COMMITS, RAW_KEYCLOAK_LOGINS
 from renku_metrics_tests.commands.checked import HOUR, Checked
+from renku_metrics_tests.events.raw_rows import commit
 from renku_metrics_tests.pipeline.kept_deployment import KeptDeployment
+from renku_metrics_tests.pipeline.pulled_rows import bring
+from renku_metrics_tests.pipeline.values import hashed, sha
 from renku_metrics_tests.present import NOW
 from renkulab.server import RenkuLab
 
@@ -57,18 +60,14 @@ def test_before_the_first_pull_nothing_is_late(store: Store) -> None:
 
 
 def test_pulls_that_never_saw_everything_are_told(store: Store) -> None:
-    table = RAW_GITLAB_COMMITS
-    written = store.write(table, table.frame(), [("lab", "2026-11-01")])
-    ledger = Ledger(store, "lab")
-
-    def record(pulled: Pulled) -> None:
-        ledger.record(pulled.tables.setdefault(table.name, {}), table, written, {})
-
-    ledger.change_pulled("gitlab", record)
+    # As by a first pull of logins that are all forgotten.
+    bring(store, "lab", RAW_KEYCLOAK_LOGINS, [])
+    bring(store, "lab", RAW_GITLAB_COMMITS, [commit(sha("read"), "2026-11-03", hashed("ada"), deployment="lab")])
     checked = Checked()
     level, text = checked.lines["last pull of commits"]
-    assert (level, checked.exit_code) == ("warning", 0)
+    assert checked.not_ok() == {"last pull of commits": "warning"}
     assert text.startswith("none has seen everything yet")
+    assert checked.lines["last pull of logins"] == ("ok", "none has finished yet")
 
 
 def test_what_is_in_time_is_well(store: Store) -> None:

@@ -38,7 +38,7 @@ def _timely(ledger: Ledger, source: Source, within: dt.timedelta, now: dt.dateti
     pulled = ledger.pulled(source.name)
     begun = max((span.end for span in pulled.covered), default=None)
     if begun is None:
-        if any(pulled.tables.get(table.name) for table in source.tables if table.by_month):
+        if any(entry.days for table in pulled.tables.values() for entry in table.values()):
             return warning(what, f"none has seen everything yet: if none is running, {SEE}")
         return ok(what, "none has finished yet")
     text = f"{in_words(now - begun)} ago"
