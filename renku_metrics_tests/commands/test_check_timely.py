@@ -64,7 +64,7 @@ def test_pulls_that_never_saw_everything_are_told(store: Store) -> None:
     bring(store, "lab", RAW_KEYCLOAK_LOGINS, [])
     bring(store, "lab", RAW_GITLAB_COMMITS, [commit(sha("read"), "2026-11-03", hashed("ada"), deployment="lab")])
     checked = Checked()
-    level, text = checked.lines["last pull of commits"]
+    _, text = checked.lines["last pull of commits"]
     assert checked.not_ok() == {"last pull of commits": "warning"}
     assert text.startswith("none has seen everything yet")
     assert checked.lines["last pull of logins"] == ("ok", "none has finished yet")

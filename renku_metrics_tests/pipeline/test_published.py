@@ -138,7 +138,8 @@ def plant_address_in_a_count(pipeline: Pipeline) -> None:
 
 
 def plant_an_event_twice(pipeline: Pipeline) -> None:
-    days_and_keys = [(f"2026-08-{day:02}", f"login:{day}") for day in range(1, 32)] + [("2026-11-02", "login:7")]
+    days_and_keys = [(f"2026-08-{day:02}", f"login:{hashed(str(day))}") for day in range(1, 32)]
+    days_and_keys += [("2026-11-02", f"login:{hashed('7')}")]
     row = {"deployment": "lab", "event_type": "login", "occurred_at": NOW, "source": "keycloak"}
     rows = [row | {"event_day": day, "event_key": key} for day, key in days_and_keys]
     places = sorted({("lab", month_of(day)) for day, _ in days_and_keys})
