@@ -52,11 +52,13 @@ def call(installed: Path, folder: Path, program: str, *arguments: str) -> subpro
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("RENKU_", "DAGSTER_", "PYTHON"))
     }
+    # .ci/on-other-days needs what it has put there.
+    others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and Path(path) != PROJECT]
     folder.mkdir()
     return subprocess.run(
         [installed / "bin" / program, *arguments],
         cwd=folder,
-        env={**environment, "PYTHONWARNINGS": "ignore"},
+        env={**environment, "PYTHONPATH": os.pathsep.join(others), "PYTHONWARNINGS": "ignore"},
         capture_output=True,
         text=True,
         check=False,
