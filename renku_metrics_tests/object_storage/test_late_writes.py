@@ -21,8 +21,8 @@ LARGE = b"late" * 50_000
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_requests, "CONNECT_SECONDS", 0.5)
-    monkeypatch.setattr(s3_requests, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(s3_requests, "CONNECT_SECONDS", 1.5)
+    monkeypatch.setattr(s3_requests, "READ_SECONDS", 1.5)
     monkeypatch.setattr(s3_requests, "RETRIES", 1)
     monkeypatch.setattr(lease, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.1)
@@ -116,7 +116,7 @@ def test_what_this_machine_still_holds_of_a_try_ends_with_it(
 
 @pytest.fixture
 def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in earnest, in a tenth of the time."""
+    """As in earnest, in a tenth of the time. A try still ends within the time that the lease allows it."""
     monkeypatch.setattr(lease, "STALE_AFTER_SECONDS", 9.0)
     monkeypatch.setattr(lease, "REFRESH_SECONDS", 2.0)
     monkeypatch.setattr(lease, "LONGEST_TRY_SECONDS", 4.0)

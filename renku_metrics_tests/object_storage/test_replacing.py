@@ -128,6 +128,8 @@ def test_nothing_but_the_object_is_listed(storage: ObjectStorage) -> None:
 
 
 def test_no_count_of_two_processes_and_many_threads_is_lost(storage_kind: str, storage_address: str) -> None:
+    if storage_kind == "moto":
+        pytest.skip("moto itself loses a write now and then; see s3_conditions.py")
     # Swift needs a lease of the object for each.
     threads, times = (2, 3) if storage_kind == "swift" else (4, 12)
     storage = open_storage(storage_address)
