@@ -1,21 +1,22 @@
-"""The store as docs/reading.md tells analysts to read it, with the very lines of that page."""
+"""The store as docs/reading.md tells analysts to read it, with the very lines of that page.
+
+Each tool runs in a process of its own, as an analyst's does: it remembers no server of another test, and its threads
+cannot harm the other tests.
+"""
 
 from __future__ import annotations
 
+import pickle
 import re
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import duckdb
 import pandas as pd
-import polars as pl
-import pyarrow.dataset as ds
 import pytest
-import s3fs
 
 from renku_metrics.environment import PROJECT
-from renku_metrics.schema import Table
 from renku_metrics.store.files import WHOLE, partitions_of
 from renku_metrics.store.store import Store
 from renku_metrics.tables import EVENTS, USER_DAYS, published_table
@@ -66,32 +67,43 @@ def address(storage_address: str) -> str:
     return storage_address
 
 
-def read(tool: str, address: str) -> dict[str, pd.DataFrame]:
+# Gives what some names stand for, as frames of pandas.
+AFTERWARDS = """
+def as_pandas(rows):
+    rows = rows.to_pandas() if hasattr(rows, "to_pandas") else rows
+    return rows if type(rows).__name__ == "DataFrame" else rows.df()
+
+import pickle, sys
+frames = {name: as_pandas(eval(name)) for name in sys.argv[2:]}
+with open(sys.argv[1], "wb") as file:
+    pickle.dump(frames, file)
+"""
+
+
+def run(lines: str, names: Sequence[str], folder: Path) -> dict[str, pd.DataFrame]:
+    """What the names stand for after the lines have run in a process of their own, in the folder."""
+    found = folder / "found.pickle"
+    command = [sys.executable, "-W", "ignore", "-c", f"{lines}\n{AFTERWARDS}", str(found), *names]
+    subprocess.run(command, cwd=folder, check=True, timeout=120)
+    frames: dict[str, pd.DataFrame] = pickle.loads(found.read_bytes())
+    return frames
+
+
+def read(tool: str, address: str, folder: Path) -> dict[str, pd.DataFrame]:
     """What the page's lines give, by name."""
     lines = LINES[tool].replace("s3://bucket/prefix", address)
     if not address.startswith("s3://"):
         lines = "".join(line for line in lines.splitlines(keepends=True) if "s3fs" not in line)
-    # Within one process it remembers the server of the test before.
-    s3fs.S3FileSystem.clear_instance_cache()
-    found: dict[str, Any] = {}
-    exec(lines, found)
-    return {name: as_pandas(found[name]) for name in ("events", "weekly")}
-
-
-def as_pandas(rows: Any) -> pd.DataFrame:
-    if hasattr(rows, "to_pandas"):
-        rows = rows.to_pandas()
-    return rows if isinstance(rows, pd.DataFrame) else rows.df()
+    return run(lines, ["events", "weekly"], folder)
 
 
 def test_the_page_has_lines_for_each_tool() -> None:
     assert set(LINES) == {"pandas", "polars", "DuckDB", "pyarrow"}
 
 
-@pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
 @pytest.mark.parametrize("tool", LINES)
-def test_the_lines_of_the_page_read_events_and_numbers(address: str, tool: str) -> None:
-    found = read(tool, address)
+def test_the_lines_of_the_page_read_events_and_numbers(address: str, tool: str, tmp_path: Path) -> None:
+    found = read(tool, address, tmp_path)
 
     events = found["events"]
     assert set(events.columns) == set(EVENTS.schema.names)
@@ -112,7 +124,7 @@ def test_the_lines_of_the_page_read_events_and_numbers(address: str, tool: str) 
 IDS = {name: f"{number:08}-0000-4000-8000-000000000000" for number, name in enumerate(["ada", "bob", "eve", "nobody"])}
 
 
-def test_the_lines_of_the_page_count_by_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lines_of_the_page_count_by_group(tmp_path: Path) -> None:
     store = Store.at(str(tmp_path / "store"))
     days = [
         ("2026-11-15", "session_started", "ada"),
@@ -130,9 +142,7 @@ def test_the_lines_of_the_page_count_by_group(tmp_path: Path, monkeypatch: pytes
     groups = [("ada", "epfl"), ("bob", "epfl"), ("eve", "ethz")]
     lines = ["user_id,group", *(f"{IDS[user]},{group}" for user, group in groups)]
     (tmp_path / "groups.csv").write_text("\n".join(lines), encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    found: dict[str, Any] = {}
-    exec(BY_GROUP[0].replace("s3://bucket/prefix", "store"), found)
+    found = run(BY_GROUP[0].replace("s3://bucket/prefix", "store"), ["counted"], tmp_path)
     counted = found["counted"][["period", "group", "core_action", "users", "active_users", "complete", "missing"]]
     assert counted.to_numpy().tolist() == [
         ["2026-W47", "epfl", "starting_a_session", 1, 2, False, "period not over"],
@@ -143,32 +153,36 @@ def test_the_lines_of_the_page_count_by_group(tmp_path: Path, monkeypatch: pytes
 IN_FOLDERS = [table for table in TABLES if table.partitioned_by]
 
 
-def pandas_of(address: str, table: Table) -> Any:
-    return pd.read_parquet(f"{address}/{table.path}", filters=[("deployment", "==", "lab")])
-
-
-def polars_of(address: str, table: Table) -> Any:
-    rows = pl.scan_parquet(f"{address}/{table.path}/**/*.parquet", hive_partitioning=True)
+# How each tool reads the table at ``path``, whose files are ``files``, of one deployment.
+WHOLE_TABLES = {
+    "pandas": """
+import pandas as pd
+def rows_of(path, files):
+    return pd.read_parquet(path, filters=[("deployment", "==", "lab")])
+""",
+    "polars": """
+import polars as pl
+def rows_of(path, files):
+    rows = pl.scan_parquet(f"{path}/**/*.parquet", hive_partitioning=True)
     return rows.filter(pl.col("deployment") == "lab").collect()
-
-
-def duckdb_of(address: str, table: Table) -> Any:
-    store = duckdb.connect()
-    if address.startswith("s3://"):
-        s3fs.S3FileSystem.clear_instance_cache()
-        store.register_filesystem(s3fs.S3FileSystem())
-    files = f"{address}/{table.path}/{'*/' * len(table.partitioned_by)}*.parquet"
+""",
+    "DuckDB": """
+import duckdb, s3fs
+store = duckdb.connect()
+store.register_filesystem(s3fs.S3FileSystem())
+def rows_of(path, files):
     return store.sql(f"FROM read_parquet('{files}', hive_partitioning = true) WHERE deployment = 'lab'").df()
+""",
+    "pyarrow": """
+import pyarrow.dataset as ds
+def rows_of(path, files):
+    return ds.dataset(path, partitioning="hive").to_table(filter=ds.field("deployment") == "lab")
+""",
+}
 
 
-def pyarrow_of(address: str, table: Table) -> Any:
-    rows = ds.dataset(f"{address}/{table.path}", partitioning="hive")
-    return rows.to_table(filter=ds.field("deployment") == "lab")
-
-
-@pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
-@pytest.mark.parametrize("read_all", [pandas_of, polars_of, duckdb_of, pyarrow_of])
-def test_every_table_is_one_table_to_every_tool(storage_address: str, read_all: Callable[[str, Table], Any]) -> None:
+@pytest.mark.parametrize("tool", WHOLE_TABLES)
+def test_every_table_is_one_table_to_every_tool(storage_address: str, tool: str, tmp_path: Path) -> None:
     store = Store.at(storage_address)
     months = ["2025-12-01", "2026-10-01", "2026-11-01"]
     for table in IN_FOLDERS:
@@ -180,8 +194,14 @@ def test_every_table_is_one_table_to_every_tool(storage_address: str, read_all: 
         empty = {("lab", months[0])} if table.by_month else set()
         store.write(table, frame, sorted(partitions_of(table, frame) | empty))
 
+    read_all = {
+        table.name: f"{table.name} = rows_of('{folder}', '{folder}/{'*/' * len(table.partitioned_by)}*.parquet')"
+        for table in IN_FOLDERS
+        for folder in [f"{storage_address}/{table.path}"]
+    }
+    rows = run("\n".join([WHOLE_TABLES[tool], *read_all.values()]), list(read_all), tmp_path)
     for table in IN_FOLDERS:
-        found = as_pandas(read_all(storage_address, table))
+        found = rows[table.name]
         assert set(found.columns) == set(table.schema.names)
         assert len(found) == (2 if table.by_month else 1)
         assert set(found["deployment"]) == {"lab"}
