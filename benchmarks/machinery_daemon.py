@@ -28,7 +28,8 @@ from typing import Any
 import dagster as dg
 import requests
 
-from renku_metrics.dagster.partitions import everything, range_tags
+from renku_metrics.dagster.materializing import materialize
+from renku_metrics.dagster.partitions import range_tags
 from renku_metrics.definitions import build_definitions
 from renku_metrics.environment import PROJECT
 from renku_metrics.metrics.dictionary import ACTIVE_USERS, CORE_ACTIONS
@@ -86,7 +87,7 @@ def main() -> None:
             os.environ |= write_deployment(lab, home / "deployments", start)
             labs.append(running.enter_context(lab))
         instance = running.enter_context(dg.DagsterInstance.get())
-        _materialize_everything(instance, home)
+        _materialize_everything(home)
         webserver = running.enter_context(_processes(home, quick=quick))
         _wait_for_ticks(instance, 2)
         for lab in labs:
@@ -114,7 +115,7 @@ def main() -> None:
         print(f"  failed: {sum(run.status == dg.DagsterRunStatus.FAILURE for run in runs)}")
 
 
-def _materialize_everything(instance: dg.DagsterInstance, home: Path) -> None:
+def _materialize_everything(home: Path) -> None:
     definitions = build_definitions(read_deployments(home / "deployments"), str(home / "store"))
     metrics = [metric.key for metric in (ACTIVE_USERS, *CORE_ACTIONS)]
     by_month = [table.name for table in raw_tables() if table.by_month]
@@ -124,15 +125,7 @@ def _materialize_everything(instance: dg.DagsterInstance, home: Path) -> None:
         [f"{key}_weekly" for key in metrics],
         ["published"],
     ):
-        grain = definitions.resolve_assets_def(names[0]).partitions_def
-        assert dg.materialize(
-            [asset for asset in definitions.assets or [] if isinstance(asset, dg.AssetsDefinition)],
-            selection=dg.AssetSelection.assets(*names),
-            instance=instance,
-            resources=definitions.resources,
-            tags=everything(grain) if grain else None,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        ).success
+        materialize(definitions, names)
 
 
 def _commit_late(lab: RenkuLab, today: dt.date) -> None:
